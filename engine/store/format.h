@@ -1,0 +1,124 @@
+/* format.h - what lies on disk. This text and these structs are the only specification of the format; every number is
+ * little-endian, every reserved byte zero, every checksum CRC-32C (base/crc32c.h).
+ *
+ * FOLDER     <path>/MILLRACE            the folder's identity: two copies of struct store_id, at 0 and at 4096
+ *            <path>/lock                flock'ed by the process that has the folder open
+ *            <path>/log-<4 hex>/        one folder a log; a log belongs to the folder, not to a core
+ *            <path>/log-<4 hex>/<8 hex>.seg   a segment file; the number is the file's, not the segment's: files are recycled
+ *
+ * SEGMENT    a preallocated file of `size` bytes. Bytes 0 and 4096 hold the same struct seg_header; frames begin at 8192.
+ *            The segment number orders the segments of a log and is never reused. The epoch is random, new at each use of
+ *            the file, and seeds every checksum in it, so that bytes of an earlier use never validate.
+ *            The newest valid header of the two counts; a segment whose headers are both bad is quarantined.
+ *
+ * FRAME      one commit. Aligned to `block` bytes (the device's physical block, at least 512, 4096 when unknown), padded with
+ *            zeros, never rewritten. struct frame_header stands at its start and again in its last bytes. frame_no counts
+ *            frames of the log from 1 without gaps. prev is the hash (frame_hash) of the frame before it in the log, 0 in
+ *            the first. durable_through is the highest frame known durable when this one was sealed.
+ *            crc: the header up to crc, seeded with the epoch's low word; body: the records' crc fields in order, each 4 bytes.
+ *            A frame is WHOLE when both headers are valid and equal, and each of its records is.
+ *
+ * RECORD     8-byte aligned in the frame, directly behind the header or the record before it. struct rec_header, then
+ *            subject, header block (NATS/1.0...), payload: as they go out on the wire, then zeros to 8 bytes.
+ *            head_crc: the header up to head_crc; crc: header up to crc, then the body without padding. Both are seeded with
+ *            rec_seed(epoch, offset in file), so that a record in the wrong place never validates. A reader that loses its
+ *            place tries every 8 bytes up to the end of the frame until a head_crc fits.
+ *
+ * FRAGMENT   a record that would not fit a frame is cut into REC_FRAGMENT records of the same stream and sequence in order;
+ *            each payload begins with struct frag_header. The record exists once its last fragment (offset + bytes ==
+ *            total) is there; a run without its last fragment never existed. Its location is that of the first fragment.
+ *
+ * MOVED      REC_MOVED is a message that compaction copied: same stream, sequence and time; replay never takes it for new.
+ *            REC_SWAP names the segments whose live records were all copied before it: from then on they are empty.
+ *
+ * RECOVERY   Segments in the order of their numbers, frames in order. The first frame n that is not whole and behind which no
+ *            valid frame carries durable_through >= n was in flight: the log ends before it. If one does, n was durable and is
+ *            damaged: its good records count, the others are reported as lost, and reading goes on. After an unclean
+ *            stop writing goes on in a new segment with a new epoch. A frame marked FRAME_CLOSING has no records; it is written
+ *            10 ms after the last append so that damage in an acknowledged tail is told from a tear.
+ *
+ * ATOMICITY  A frame is atomic. A batch larger than a frame carries REC_F_BATCH in each record and REC_F_BATCH_END in the last;
+ *            without its end it never existed.
+ */
+#pragma once
+#include <stdint.h>
+
+#include "base/must.h"
+
+enum { FORMAT_VERSION = 1, SEG_HEADERS_BYTES = 8192, SEG_HEADER_COPY = 4096, REC_ALIGN = 8 };
+
+#define STORE_MAGIC "MILLRACE"
+#define SEG_MAGIC "MRSEGMNT"
+enum { FRAME_MAGIC = 0x4d41524d /* "MRAM" */ };
+
+struct store_id {
+    uint8_t magic[8];
+    uint32_t version, reserved;
+    uint8_t uuid[16];
+    int64_t created_ns;
+    uint8_t zero[20];
+    uint32_t crc; /* of everything before it */
+};
+static_must(sizeof(struct store_id) == 64);
+
+struct seg_header {
+    uint8_t magic[8];
+    uint32_t version, block;
+    uint8_t uuid[16]; /* the folder's */
+    uint32_t log, reserved;
+    uint64_t segno, epoch, size;
+    int64_t created_ns;
+    uint8_t zero[20];
+    uint32_t crc;
+};
+static_must(sizeof(struct seg_header) == 96);
+
+enum frame_flag { FRAME_CLOSING = 1, FRAME_INTERVAL = 2 /* written without O_DSYNC */ };
+
+struct frame_header {
+    uint32_t magic, flags;
+    uint32_t size;    /* whole frame with both headers and padding, a multiple of block */
+    uint32_t used;    /* bytes of records, padding between them included */
+    uint32_t records; /* how many */
+    uint32_t reserved;
+    uint64_t frame_no, durable_through, prev, epoch, off /* of this frame in the file */;
+    int64_t sealed_ns;
+    uint32_t body, crc;
+};
+static_must(sizeof(struct frame_header) == 80);
+
+enum rec_kind {
+    REC_MESSAGE = 1,
+    REC_FRAGMENT,
+    REC_MOVED,
+    REC_DELETE,     /* seq: the deleted message */
+    REC_PURGE,      /* payload: the stream layer's */
+    REC_STREAM,     /* payload: configuration and state of a stream, replaces everything known of it but its messages */
+    REC_STREAM_GONE,
+    REC_CONSUMER,   /* payload: configuration and full state of a consumer */
+    REC_CONSUMER_GONE,
+    REC_PROGRESS,   /* payload: what changed in a consumer since the record before */
+    REC_CHECKPOINT, /* payload: a page of state and the log position it stands for */
+    REC_SWAP,
+    REC_KIND_END
+};
+enum rec_flag { REC_F_BATCH = 1, REC_F_BATCH_END = 2, REC_F_ROLLUP_SUBJECT = 4, REC_F_ROLLUP_ALL = 8, REC_F_ERASED = 16 };
+
+struct rec_header {
+    uint32_t size; /* header and body, without padding */
+    uint8_t kind, flags;
+    uint16_t subject_size;
+    uint32_t hdr_size, stream; /* stream: its number in this log, from 1 */
+    uint64_t seq;
+    int64_t ts;
+    uint32_t head_crc, crc;
+};
+static_must(sizeof(struct rec_header) == 40);
+
+struct frag_header {
+    uint32_t total, offset; /* bytes of the whole body (subject, headers, payload); where this piece begins in it */
+    uint8_t kind, flags;    /* of the whole record */
+    uint16_t subject_size;
+    uint32_t hdr_size;
+};
+static_must(sizeof(struct frag_header) == 16);
