@@ -1,5 +1,6 @@
-/* emit.h - bytes to a client. Every function writes at out if the whole text fits into room bytes and returns its length;
- * otherwise it writes nothing and returns 0. No allocation except in emit_info, which runs once or twice a connection. */
+/* emit.h - bytes to a client. Every function writes at out if the whole text fits into room bytes and returns
+ * its length; otherwise it writes nothing and returns 0. No allocation except in emit_info, which runs once
+ * or twice a connection. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,9 +9,10 @@
 #include "base/span.h"
 
 /* The line before a message, exactly `MSG subject sid [reply] total\r\n`, or with hdr_n > 0
- * `HMSG subject sid [reply] hdr_n total\r\n`. total counts header block and payload. To a client without header support
- * send hdr_n = 0 and the payload alone. The caller sends block, payload and CRLF behind it. */
-size_t emit_msg(uint8_t *out, size_t room, struct span subject, struct span sid, struct span reply, size_t hdr_n, size_t total);
+ * `HMSG subject sid [reply] hdr_n total\r\n`. total counts header block and payload. To a client without
+ * header support send hdr_n = 0 and the payload alone. The caller sends block, payload and CRLF behind it. */
+size_t emit_msg(uint8_t *out, size_t room, struct span subject, struct span sid, struct span reply,
+                size_t hdr_n, size_t total);
 /* The exact length of that line. */
 size_t emit_msg_size(struct span subject, struct span sid, struct span reply, size_t hdr_n, size_t total);
 
@@ -20,7 +22,8 @@ size_t emit_pong(uint8_t *out, size_t room);
 /* -ERR 'text'\r\n */
 size_t emit_err(uint8_t *out, size_t room, struct span text);
 
-/* INFO's fields; a const char * may be NULL where "omitted when empty" is said. Order and omission as nats-server. */
+/* INFO's fields; a const char * may be NULL where "omitted when empty" is said. Order and omission as
+ * nats-server. */
 struct info {
     const char *server_id, *server_name, *version; /* always present */
     int proto;
@@ -31,9 +34,9 @@ struct info {
     bool headers;
     bool auth_required, tls_required, tls_verify, tls_available; /* omitted when false */
     int32_t max_payload;
-    bool jetstream;        /* omitted when false */
-    const char *ip;        /* omitted when empty, like all strings below */
-    uint64_t client_id;    /* omitted when 0 */
+    bool jetstream;     /* omitted when false */
+    const char *ip;     /* omitted when empty, like all strings below */
+    uint64_t client_id; /* omitted when 0 */
     const char *client_ip, *nonce, *cluster;
     bool cluster_dynamic;
     const char *domain;

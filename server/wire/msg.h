@@ -1,5 +1,5 @@
-/* msg.h - one message as spans. The bytes belong to whoever filled it (a receive buffer, a slab, a stored record); a struct
- * msg never outlives them. Nothing here allocates. */
+/* msg.h - one message as spans. The bytes belong to whoever filled it (a receive buffer, a slab, a stored
+ * record); a struct msg never outlives them. Nothing here allocates. */
 #pragma once
 #include "base/span.h"
 

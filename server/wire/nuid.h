@@ -1,5 +1,5 @@
-/* nuid.h - identities: short random names and nkey-style public keys. All random from the kernel at first use a thread;
- * no locks. Texts are written without NUL. */
+/* nuid.h - identities: short random names and nkey-style public keys. All random from the kernel at first use
+ * a thread; no locks. Texts are written without NUL. */
 #pragma once
 #include <stdint.h>
 
