@@ -1,0 +1,40 @@
+/* options.h - everything an operator can set, from defaults, a configuration file, and flags (which override it). */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "conn/conn.h"
+#include "io/io.h"
+#include "jetstream/js.h"
+
+struct options {
+    char host[256], name[256], store_dir[4096], config_file[4096], pid_file[4096], log_file[4096], http_host[256];
+    int port, http_port; /* port -1: any; http_port 0: off */
+    bool jetstream, store_dir_given, debug, trace, logtime, logtime_utc, check_only /* -t */, show_help, show_version;
+    unsigned shards; /* 0: one a core */
+    enum io_backend io;
+    bool sync_always;
+    int64_t sync_interval_ns;
+    int64_t max_connections;
+    int64_t lame_duck_ns, lame_duck_grace_ns;
+    uint64_t cache_bytes;
+    struct conn_limits conn;
+    struct js_limits js;
+    char config_digest[80]; /* "sha256:..." or empty */
+};
+
+/* A mistake of the operator: printed as "millrace: <text>", exit 1 (configuration) or 2 (flags). */
+struct option_error {
+    char text[1024];
+};
+
+void options_defaults(struct options *o);
+/* Flags, Go style: one or two dashes, -x v, -x=v, booleans -x or -x=false. false: *e says what. */
+bool options_flags(struct options *o, int argc, char **argv, struct option_error *e);
+/* Reads a NATS configuration file: "file:line:col: unknown field "foo", did you mean ...". */
+bool options_file(struct options *o, const char *path, struct option_error *e);
+/* Checks values against each other (max_payload <= max_pending ...), fills what depends on the machine. */
+bool options_settle(struct options *o, struct option_error *e);
+const char *options_usage(void);
