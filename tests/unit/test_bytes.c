@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/must.h"
 #include "base/rng.h"
 #include "lib/check.h"
@@ -207,7 +208,40 @@ static void rng_is_seeded_and_bounded(void) {
     random_bytes(NULL, 0);
 }
 
-CHECK_MAIN(CASE(loads_are_little_endian), CASE(align_rounds_up), CASE(decimal_round_trip),
-           CASE(decimal_refuses), CASE(hash_depends_on_every_byte), CASE(hash_spreads), CASE(spans),
-           CASE(lists), CASE(errors_have_texts), CASE(must_prints_and_aborts),
-           CASE(rng_is_seeded_and_bounded))
+struct lines {
+    int count;
+    enum log_level level;
+    char last[1100];
+};
+static void keep_line(void *ctx, enum log_level level, const char *text) {
+    struct lines *to = ctx;
+    to->count++;
+    to->level = level;
+    snprintf(to->last, sizeof to->last, "%s", text);
+}
+
+static void log_levels_and_cuts(void) {
+    struct lines got = {0};
+    struct log log = {LOG_WARN, keep_line, &got};
+    log_line(NULL, LOG_FATAL, "nobody listens");
+    log_line(&log, LOG_INFO, "%s", "too fine");
+    CHECK_EQ(got.count, 0);
+    log_line(&log, LOG_WARN, "disk %d%% of %s", 93, "a\nb\x1b");
+    CHECK_EQ(got.count, 1);
+    CHECK_EQ(got.level, LOG_WARN);
+    CHECK_STR(got.last, "disk 93% of a?b?");
+    log_line(&log, LOG_FATAL, "%01023d", 7);
+    CHECK_EQ(strlen(got.last), 1023);
+    CHECK_EQ(got.last[1022], '7');
+    log_line(&log, LOG_FATAL, "%01024d", 7);
+    CHECK_EQ(strlen(got.last), 1023);
+    CHECK_STR(got.last + 1018, "00...");
+    log.line = NULL;
+    CHECK(!log_on(&log, LOG_FATAL));
+    log_line(&log, LOG_FATAL, "no sink");
+}
+
+CHECK_MAIN(CASE(log_levels_and_cuts), CASE(loads_are_little_endian), CASE(align_rounds_up),
+           CASE(decimal_round_trip), CASE(decimal_refuses), CASE(hash_depends_on_every_byte),
+           CASE(hash_spreads), CASE(spans), CASE(lists), CASE(errors_have_texts),
+           CASE(must_prints_and_aborts), CASE(rng_is_seeded_and_bounded))
