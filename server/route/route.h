@@ -25,6 +25,9 @@ struct sub;
 /* One message on its way. Spans are borrowed for the call. */
 struct route_msg {
     struct msg msg;
+    struct span to;   /* where it goes when that is not msg.subject: a consumer's message keeps the subject it was stored
+                       * under and goes to the inbox that asked for it. Matching, queue picks and route_deliver() use `to`;
+                       * forward() carries it; sinks show msg.subject. Empty = msg.subject */
     uint64_t cid;     /* publishing connection, 0 = the server itself */
     bool no_echo;     /* do not deliver to subscriptions of cid */
     bool congested;   /* out: some sink took it but wants the publisher to pause (see conn.h) */
