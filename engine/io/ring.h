@@ -17,6 +17,7 @@ struct ring {
     size_t size; /* power of two */
     _Alignas(64) _Atomic uint64_t tail; /* published by the writer */
     uint64_t tail_local, head_seen;     /* writer's */
+    uint64_t reserved_at, reserved;
     _Alignas(64) _Atomic uint64_t head; /* published by the reader */
     uint64_t head_local, tail_seen;     /* reader's */
 };
