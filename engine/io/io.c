@@ -73,6 +73,22 @@ void io_submit(struct io *io, struct io_op *op) {
     io->ops->submit(io, op);
 }
 
+bool io_sent(struct io_op *op, uint64_t *at, size_t n) {
+    op->done += n;
+    if (!op->iov_count) {
+        must(op->done <= op->len);
+        return op->done == op->len;
+    }
+    for (; *at < op->iov_count && n >= op->iov[*at].iov_len; (*at)++) n -= op->iov[*at].iov_len;
+    if (*at == op->iov_count) {
+        must(n == 0);
+        return true;
+    }
+    op->iov[*at].iov_base = (char *)op->iov[*at].iov_base + n;
+    op->iov[*at].iov_len -= n;
+    return false;
+}
+
 void io_stop(struct io *io, struct io_op *op) {
     must(op->on_done != NULL);
     if (!op->busy || op->stopped) return;

@@ -37,6 +37,10 @@ void wheel_init(struct wheel *w, uint64_t now_ns);
 /* Runs what is due at io->now_ns; returns how many. */
 size_t wheel_run(struct io *io);
 
+/* Counts n more bytes of a SEND as sent: moves op->done, and with vectors *at, the index of the first that is
+ * not through, whose entry is advanced. True when nothing is left. */
+bool io_sent(struct io_op *op, uint64_t *at, size_t n);
+
 /* The machine's clocks and files, for implementations that want the real ones. */
 void io_clock_real(struct io *io, uint64_t *mono_ns, int64_t *wall_ns);
 extern const struct io_file_ops io_files_real;

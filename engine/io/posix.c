@@ -138,29 +138,11 @@ static ssize_t send_once(struct io_op *op) {
     return sendmsg(op->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Counts n bytes as sent and steps over the vectors that are through. True when nothing is left. */
-static bool send_advance(struct io_op *op, size_t n) {
-    op->done += n;
-    if (!op->iov_count) {
-        must(op->done <= op->len);
-        return op->done == op->len;
-    }
-    uint64_t *at = &op->priv_word[W_IOV];
-    for (; *at < op->iov_count && n >= op->iov[*at].iov_len; (*at)++) n -= op->iov[*at].iov_len;
-    if (*at == op->iov_count) {
-        must(n == 0);
-        return true;
-    }
-    op->iov[*at].iov_base = (char *)op->iov[*at].iov_base + n;
-    op->iov[*at].iov_len -= n;
-    return false;
-}
-
 /* Sends until all is gone or the socket is full. The operation is at its descriptor or at none. */
 static void send_on(struct posix *p, struct io_op *op) {
     bool attached = place_of(op) == AT_FD;
     int64_t res;
-    for (bool through = send_advance(op, 0);;) {
+    for (bool through = io_sent(op, &op->priv_word[W_IOV], 0);;) {
         if (through) {
             res = (int64_t)op->done;
             break;
@@ -175,7 +157,7 @@ static void send_on(struct posix *p, struct io_op *op) {
             res = minus(errno);
             break;
         }
-        through = send_advance(op, (size_t)n);
+        through = io_sent(op, &op->priv_word[W_IOV], (size_t)n);
     }
     if (attached) detach(p, op);
     finish(p, op, res);
