@@ -32,7 +32,8 @@ enum io_flag {
 struct io_op {
     /* res < 0: minus an enum err. Otherwise ACCEPT: the new descriptor, non-blocking, close-on-exec; RECV: bytes at buf,
      * valid until on_done returns, 0 when the peer closed; SEND, READ, WRITE: bytes done. SEND and WRITE complete whole or
-     * fail; READ is short only at the end of the file. */
+     * fail; READ is short only at the end of the file. ACCEPT may report -ERR_NOFILES and go on (busy stays true): it
+     * tries again after 100 ms. */
     void (*on_done)(struct io_op *op, int64_t res);
     enum io_kind kind;
     uint8_t flags;
@@ -43,7 +44,7 @@ struct io_op {
     uint64_t off;        /* files; FALLOCATE: start */
     void *buf;           /* in for SEND and WRITE, out for READ; RECV: set by the loop at each callback */
     size_t len;
-    struct iovec *iov;   /* SEND: must stay valid and unchanged until done; the loop may advance it */
+    struct iovec *iov;   /* SEND: must stay valid and unchanged until done; the loop may advance its entries */
     /* back end's own */
     struct list link;
     size_t done;
@@ -73,8 +74,10 @@ const char *io_backend_name(enum io_backend b);
 /* Queues op. kind, fd and the fields of its kind are set by the caller; on_done stays the caller's. Never fails: an
  * operation that cannot start completes with its error at the next tick. */
 void io_submit(struct io *io, struct io_op *op);
-/* Asks a busy operation to end early. It still completes once: with its result, or -ERR_CANCELLED. For RECV, no data
- * callback runs after io_stop() except that last one. */
+/* Asks a busy operation to end early (no-op on an idle one). It still completes once: with its result, or -ERR_CANCELLED.
+ * For RECV, no data callback runs after io_stop() except that last one (busy is false in it), which may carry bytes:
+ * they are gone from the socket, so an owner that goes on with the connection must use them. Stop what is busy on a
+ * descriptor, and wait for its last callback, before closing the descriptor. */
 void io_stop(struct io *io, struct io_op *op);
 
 /* Submits what is queued, waits until something completes, another thread wakes the loop, or wait_until_ns (monotonic;
@@ -82,7 +85,8 @@ void io_stop(struct io *io, struct io_op *op);
  * Returns the number of callbacks run. Bounded work a call. */
 size_t io_tick(struct io *io, uint64_t wait_until_ns);
 
-/* Wakes target's io_tick(), now or the next one; from any thread; from is the calling thread's own loop or NULL. */
+/* Wakes target's io_tick(), now or the next one; from any thread; from is the calling thread's own loop or NULL. With a
+ * loop the wake may leave with its next io_tick(): target must be open until then. */
 void io_wake(struct io *target, struct io *from);
 
 /* Clocks, read once a tick: monotonic, and real time (ns since 1970; never goes backwards within a loop). */
@@ -96,7 +100,8 @@ void io_timer_cancel(struct io *io, struct io_timer *t);
 /* The next time a set timer wants the loop, UINT64_MAX if none. */
 uint64_t io_timer_next(const struct io *io);
 
-/* Registers memory for WRITE and READ (fixed buffers) where the back end can; failure only costs speed. */
+/* Registers memory for WRITE and READ (fixed buffers) where the back end can; failure only costs speed. The kernel holds on
+ * to these very pages until the loop is closed: never give them back (region_release) meanwhile. */
 void io_register(struct io *io, void *p, size_t n);
 
 /* --- files off the data path: these block. Paths are relative to dirfd (AT_FDCWD allowed). --- */
