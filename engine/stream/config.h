@@ -14,7 +14,7 @@ struct consumer_conf {
     void *block;
 };
 
-enum { CONF_EXTRA_MAX = 256 * 1024, CONF_SUBJECTS_MAX = 65536, CONF_NAME_MAX = 255 };
+enum { CONF_EXTRA_MAX = 256 * 1024, CONF_SUBJECTS_MAX = 65536, CONF_NAME_MAX = 255, CONF_BACKOFF_MAX = 1024 };
 
 /* Copies; the destination is overwritten without being freed. ERR_INVAL: c->size is too small, a length above
  * its bound, an enum out of range. ERR_NOMEM. */

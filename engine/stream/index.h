@@ -27,10 +27,14 @@ struct index_entry {
 
 struct index_page;
 
+struct index_slot {
+    uint64_t number; /* sequence / INDEX_PAGE */
+    struct index_page *page;
+};
+
 struct index {
-    struct index_page **pages; /* ring of page pointers, page number base .. base + len - 1 */
-    size_t cap, at, len;
-    uint64_t base;  /* number (seq / INDEX_PAGE) of the first page */
+    struct index_slot *slots; /* the pages there are, ascending: slots[head] .. slots[head + len - 1] */
+    size_t cap, head, len;
     uint64_t count; /* live entries */
 };
 
@@ -38,8 +42,8 @@ void index_init(struct index *x);
 void index_deinit(struct index *x);
 /* The entry of a live message or NULL. Valid until the next set or clear. */
 struct index_entry *index_get(const struct index *x, uint64_t seq);
-/* Makes room for the entry, so that the index_set() of this sequence cannot fail. ERR_NOMEM; ERR_LIMIT:
- * further than 2^36 sequences from the others. */
+/* Makes room for the entry, so that the index_set() of this sequence cannot fail unless another is cleared
+ * first. ERR_NOMEM. */
 enum err index_reserve(struct index *x, uint64_t seq) MUST_USE;
 /* Adds or replaces an entry after index_reserve(); loc != 0. */
 struct index_entry *index_set(struct index *x, uint64_t seq, const struct index_entry *e);

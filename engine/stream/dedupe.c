@@ -1,0 +1,223 @@
+#include "stream/dedupe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "stream/siphash.h"
+
+/* Times are rounded up to the unit: an id is refused until its window is over, at most one unit longer. */
+enum { RING_MIN = 16, TABLE_MIN = 32, UNIT_MIN = 1000 * 1000 };
+static_must(sizeof(struct dedupe_entry) == 20);
+
+static int64_t unit_of(int64_t window) {
+    int64_t unit = window >> 30;
+    return unit < UNIT_MIN ? UNIT_MIN : unit;
+}
+
+void dedupe_init(struct dedupe *d, const uint8_t secret[16], int64_t window_ns) {
+    must(d && secret);
+    must(window_ns >= 0);
+    *d = (struct dedupe){.window = window_ns, .unit = unit_of(window_ns)};
+    memcpy(d->secret, secret, sizeof d->secret);
+}
+
+void dedupe_deinit(struct dedupe *d) {
+    must(d);
+    free(d->ring);
+    free(d->table);
+    d->ring = NULL;
+    d->table = NULL;
+    d->cap = d->head = d->len = d->table_cap = 0;
+}
+
+struct dedupe_key dedupe_hash(const struct dedupe *d, struct span id) {
+    uint64_t h[2];
+    siphash128(d->secret, id.p, id.n, h);
+    return (struct dedupe_key){{(uint32_t)h[0], (uint32_t)(h[0] >> 32), (uint32_t)h[1]}};
+}
+
+static struct dedupe_entry *entry_at(const struct dedupe *d, uint32_t i) {
+    must(i < d->len);
+    return &d->ring[(d->head + i) & (d->cap - 1)];
+}
+
+static int64_t entry_ts(const struct dedupe *d, const struct dedupe_entry *e) {
+    return d->base_ts + (int64_t)e->time * d->unit;
+}
+
+/* The table slot that refers to this key, or the empty one where it belongs. */
+static uint32_t slot_of(const struct dedupe *d, struct dedupe_key k) {
+    must(d->table_cap > d->len);
+    uint32_t mask = d->table_cap - 1;
+    uint32_t i = k.h[0] & mask;
+    while (d->table[i] && memcmp(&d->ring[d->table[i] - 1].key, &k, sizeof k) != 0) i = (i + 1) & mask;
+    return i;
+}
+
+uint64_t dedupe_find(const struct dedupe *d, struct dedupe_key k, int64_t now) {
+    must(d);
+    if (d->len == 0) return 0;
+    uint32_t at = slot_of(d, k);
+    if (d->table[at] == 0) return 0;
+    const struct dedupe_entry *e = &d->ring[d->table[at] - 1];
+    return now - entry_ts(d, e) < d->window ? d->base_seq + e->seq : 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ sizes */
+
+static void table_fill(struct dedupe *d) {
+    memset(d->table, 0, d->table_cap * sizeof d->table[0]);
+    for (uint32_t i = 0; i < d->len; i++) {
+        struct dedupe_entry *e = entry_at(d, i);
+        d->table[slot_of(d, e->key)] = (uint32_t)(e - d->ring) + 1;
+    }
+}
+
+/* Gives the ring `cap` places and the table room for as many at 7/8 load. */
+static enum err resize(struct dedupe *d, uint32_t cap) {
+    must(cap >= d->len && (cap & (cap - 1)) == 0);
+    uint32_t table_cap = cap / 2 > TABLE_MIN ? cap / 2 : TABLE_MIN;
+    while (table_cap / 8 * 7 < d->len + 1) table_cap *= 2;
+    struct dedupe_entry *ring = malloc(cap * sizeof *ring);
+    uint32_t *table = malloc(table_cap * sizeof *table);
+    if (!ring || !table) {
+        free(ring);
+        free(table);
+        return ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < d->len; i++) ring[i] = *entry_at(d, i);
+    free(d->ring);
+    free(d->table);
+    d->ring = ring;
+    d->table = table;
+    d->cap = cap;
+    d->head = 0;
+    d->table_cap = table_cap;
+    table_fill(d);
+    return ERR_OK;
+}
+
+static enum err table_grow(struct dedupe *d) {
+    if (d->len + 1 <= d->table_cap / 8 * 7) return ERR_OK;
+    uint32_t cap = d->table_cap * 2;
+    uint32_t *table = malloc(cap * sizeof *table);
+    if (!table) return ERR_NOMEM;
+    free(d->table);
+    d->table = table;
+    d->table_cap = cap;
+    table_fill(d);
+    return ERR_OK;
+}
+
+enum err dedupe_reserve(struct dedupe *d) {
+    must(d);
+    if (d->window == 0) return ERR_OK;
+    if (d->len == d->cap && d->cap < DEDUPE_MAX) return resize(d, d->cap ? d->cap * 2 : RING_MIN);
+    return table_grow(d);
+}
+
+/* ------------------------------------------------------------------------------------------------ the oldest
+ */
+
+/* Closes the hole at `at` of the linear-probing table. */
+static void table_close(struct dedupe *d, uint32_t at) {
+    uint32_t mask = d->table_cap - 1;
+    for (uint32_t i = (at + 1) & mask; d->table[i]; i = (i + 1) & mask) {
+        uint32_t home = d->ring[d->table[i] - 1].key.h[0] & mask;
+        if (((i - home) & mask) < ((i - at) & mask)) continue;
+        d->table[at] = d->table[i];
+        at = i;
+    }
+    d->table[at] = 0;
+}
+
+static void drop_oldest(struct dedupe *d) {
+    struct dedupe_entry *e = entry_at(d, 0);
+    uint32_t at = slot_of(d, e->key);
+    /* A later message may have brought the same id again: then the slot is the later one's. */
+    if (d->table[at] == (uint32_t)(e - d->ring) + 1) table_close(d, at);
+    d->head = (d->head + 1) & (d->cap - 1);
+    d->len--;
+}
+
+static void cut(struct dedupe *d, int64_t now) {
+    while (d->len && now - entry_ts(d, entry_at(d, 0)) >= d->window) drop_oldest(d);
+}
+
+void dedupe_expire(struct dedupe *d, int64_t now) {
+    must(d);
+    cut(d, now);
+    if (d->len == 0) {
+        dedupe_deinit(d);
+    } else if (d->cap > 1024 && d->len < d->cap / 8) {
+        enum err e = resize(d, d->cap / 4);
+        (void)e; /* without memory for the smaller one the larger one stays */
+    }
+}
+
+/* Moves the bases so that ts and seq can be told from them. */
+static void rebase(struct dedupe *d, uint64_t seq, int64_t ts) {
+    while (d->len && seq - (d->base_seq + entry_at(d, 0)->seq) > UINT32_MAX) {
+        drop_oldest(d);
+        d->dropped++;
+    }
+    if (d->len == 0) {
+        d->base_ts = ts;
+        d->base_seq = seq;
+        return;
+    }
+    uint32_t time = entry_at(d, 0)->time, first = entry_at(d, 0)->seq;
+    for (uint32_t i = 0; i < d->len; i++) {
+        entry_at(d, i)->time -= time;
+        entry_at(d, i)->seq -= first;
+    }
+    d->base_ts += (int64_t)time * d->unit;
+    d->base_seq += first;
+}
+
+static int64_t units(const struct dedupe *d, int64_t ts) {
+    int64_t past = ts - d->base_ts;
+    return past <= 0 ? 0 : past / d->unit + (past % d->unit != 0);
+}
+
+void dedupe_put(struct dedupe *d, struct dedupe_key k, uint64_t seq, int64_t ts) {
+    must(d && seq > 0);
+    if (d->window == 0) return;
+    cut(d, ts);
+    if (d->len == d->cap) {
+        must(d->cap == DEDUPE_MAX);
+        drop_oldest(d);
+        d->dropped++;
+    }
+    if (d->len == 0 || seq - d->base_seq > UINT32_MAX || units(d, ts) > UINT32_MAX) rebase(d, seq, ts);
+    must(seq >= d->base_seq);
+    uint32_t at = slot_of(d, k);
+    struct dedupe_entry *e = &d->ring[(d->head + d->len++) & (d->cap - 1)];
+    *e = (struct dedupe_entry){k, (uint32_t)units(d, ts), (uint32_t)(seq - d->base_seq)};
+    d->table[at] = (uint32_t)(e - d->ring) + 1;
+}
+
+void dedupe_set_window(struct dedupe *d, int64_t window_ns, int64_t now) {
+    must(d && window_ns >= 0);
+    int64_t unit = unit_of(window_ns);
+    for (uint32_t i = 0; i < d->len && unit != d->unit; i++) {
+        struct dedupe_entry *e = entry_at(d, i);
+        int64_t past = (int64_t)e->time * d->unit;
+        int64_t time = past / unit + (past % unit != 0);
+        e->time = time > UINT32_MAX ? UINT32_MAX : (uint32_t)time;
+    }
+    d->unit = unit;
+    d->window = window_ns;
+    dedupe_expire(d, now);
+}
+
+bool dedupe_next(const struct dedupe *d, uint32_t *at, struct dedupe_key *k, uint64_t *seq, int64_t *ts) {
+    must(d && at && k && seq && ts);
+    if (*at >= d->len) return false;
+    const struct dedupe_entry *e = entry_at(d, (*at)++);
+    *k = e->key;
+    *seq = d->base_seq + e->seq;
+    *ts = entry_ts(d, e);
+    return true;
+}
