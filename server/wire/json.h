@@ -13,6 +13,7 @@ enum { JSON_DEPTH_MAX = 100, JSON_BYTES_MAX = 8 << 20 };
 
 struct json_err {
     char text[256];
+    size_t offset; /* malformed text: bytes up to and with the one that is wrong, as Go counts; else 0 */
 };
 
 /* Parses; NULL with e filled when malformed, nested deeper than depth_max or larger than JSON_BYTES_MAX. Free
@@ -29,7 +30,7 @@ enum json_type {
     JSON_F64,     /* double */
     JSON_STR,     /* struct span into the doc, NUL-terminated */
     JSON_TIME,    /* int64_t, see gotime.h */
-    JSON_ENUM,    /* int: index of the text in names, else `can not unmarshal "text"` */
+    JSON_ENUM,    /* int: index of the text in names; others are `can not unmarshal "\"text\""` */
     JSON_OBJECT,  /* yyjson_val *, checked to be an object, to be decoded with its own table */
     JSON_ARRAY,   /* yyjson_val *, checked to be an array */
     JSON_STRINGS, /* yyjson_val *, checked to be an array of strings */
@@ -43,6 +44,7 @@ struct json_field {
     enum json_type type;
     size_t at;                /* offsetof(struct out, field) */
     const char *const *names; /* JSON_ENUM, ends with NULL */
+    const char *go_type; /* for error texts when not the obvious one: "time.Duration", "int"; may be NULL */
 };
 struct json_table {
     const char *go_type; /* for error texts: "StreamConfig" */
@@ -77,5 +79,11 @@ size_t base64_put(char *out, struct span bytes);
 /* Room for text.n / 4 * 3 at out. False when malformed. */
 bool base64_get(uint8_t *out, size_t *n, struct span text);
 
+/* Fills e with Go's sentence for the first thing wrong with a text: "invalid character 'x' after array
+ * element", "unexpected end of JSON input". False when it is well-formed. json_read calls it when it must
+ * explain itself. */
+bool json_explain(struct span text, struct json_err *e);
+
+bool utf8_valid(struct span s);
 /* The span if it is valid UTF-8, else a copy with U+FFFD for each bad byte in room (>= 3 * s.n bytes). */
 struct span utf8_fix(struct span s, uint8_t *room);

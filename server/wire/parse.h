@@ -36,39 +36,39 @@ enum op_kind {
     OP_COUNT
 };
 
+/* Only the fields of its kind are set. Subjects are not validated here. */
 struct op {
     enum op_kind kind;
-    const char *error;               /* PARSE_ERROR only: text for -ERR '...', NULL = close without a word */
-    struct msg msg;                  /* PUB, HPUB. Subjects are not validated here */
-    struct span subject, queue, sid; /* SUB (queue empty when none); UNSUB: sid */
-    int64_t unsub_max; /* UNSUB: messages since subscribe, 0 = now; an unreadable number counts as 0, as
-                          nats-server has it */
-    struct span arg; /* CONNECT, INFO: the json; ERR: the text. ERR closes the connection; INFO is ignored if
-                        it is json */
+    /* PARSE_ERROR only: the text for -ERR '...', NULL = close without a word. */
+    const char *error;
+    /* PUB, HPUB */
+    struct msg msg;
+    /* SUB: subject, queue (empty when none), sid. UNSUB: sid */
+    struct span subject, queue, sid;
+    /* UNSUB: messages since subscribe, 0 = now. What is no number counts as 0, as nats-server has it. */
+    int64_t unsub_max;
+    /* CONNECT, INFO: the json; ERR: the text. ERR closes the connection, INFO only if it is no json. */
+    struct span arg;
 };
 
 enum parse_result { PARSE_OP, PARSE_MORE, PARSE_ERROR };
 
 struct parser {
-    /* The caller's, may change between calls. */
-    uint32_t
-        max_control_line; /* bytes of a line's arguments: without verb, blanks behind the verb and line end */
-    int32_t max_payload;  /* header block and payload; -1 = any */
-    bool headers;         /* HPUB allowed: CONNECT said headers and the server supports them */
-    bool auth_pending; /* anything but CONNECT is "Authorization Violation"; cleared when CONNECT was accepted
-                        */
-    /* Out: bytes, counted from the first kept one, at which the operation under way is whole; 0 = not known
-     * yet. */
+    /* The caller's; may change between calls. */
+    uint32_t max_control_line; /* bytes of a line's arguments: no verb, no blanks behind it, no line end */
+    int32_t max_payload;       /* header block and payload together; -1 = any */
+    bool headers;              /* HPUB allowed: CONNECT said headers and the server supports them */
+    bool auth_pending;         /* anything but CONNECT is "Authorization Violation"; clear it once accepted */
+    /* Out: bytes, from the first kept one, at which the operation under way is whole; 0 = not known. */
     size_t need;
     /* The parser's own. */
     uint8_t state, kind;
-    uint32_t scanned;
-    uint32_t subject_at, subject_n, reply_at, reply_n, payload_at, hdr_n, size;
+    uint32_t scanned, subject_at, subject_n, reply_at, reply_n, payload_at, hdr_n, size;
 };
 
 void parser_init(struct parser *p, uint32_t max_control_line, int32_t max_payload);
-/* *used is always set: bytes of buf that are done with. PARSE_ERROR is final: the parser then answers nothing
- * else. */
+/* *used is always set: bytes of buf that are done with. PARSE_ERROR is final: any further call answers it
+ * again, with error NULL. */
 enum parse_result parse_next(struct parser *p, const uint8_t *buf, size_t n, size_t *used, struct op *op);
 /* For logs: "PUB", "SUB"... */
 const char *op_name(enum op_kind k);
