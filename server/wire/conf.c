@@ -104,6 +104,7 @@ void conf_fail(struct conf_error *e, const struct conf_node *n, const char *fmt,
     va_end(args);
     lex_one_line(e->text);
     snprintf(e->file, sizeof e->file, "%s", n->file ? n->file : "");
+    lex_one_line(e->file);
     e->line = n->line;
     e->col = n->col;
 }

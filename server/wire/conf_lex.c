@@ -54,6 +54,7 @@ bool lex_fail(struct lex *x, const char *fmt, ...) {
     vsnprintf(x->e->text, sizeof x->e->text, fmt, args);
     va_end(args);
     lex_one_line(x->e->text);
+    lex_one_line(x->e->file);
     x->e->line = x->line;
     x->e->col = x->line ? lex_col(x) : 0;
     return false;
