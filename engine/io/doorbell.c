@@ -11,7 +11,9 @@ void doorbell_lie_down(struct doorbell *d) {
 
 void doorbell_get_up(struct doorbell *d) {
     must(d != NULL);
-    atomic_store_explicit(&d->lying, 0, memory_order_relaxed);
+    /* not a plain store: that would end the chain by which the next lying down sees what earlier wakers
+     * published */
+    atomic_exchange_explicit(&d->lying, 0, memory_order_acq_rel);
 }
 
 bool doorbell_ring(struct doorbell *d) {

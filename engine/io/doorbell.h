@@ -1,14 +1,16 @@
-/* doorbell.h - two small agreements between threads that the queue of ring.h leaves open: who has to be woken, and how many
- * bytes travel outside the queue. With ring.h the only place in which atomics are used. */
+/* doorbell.h - two small agreements between threads that the queue of ring.h leaves open: who has to be
+ * woken, and how many bytes travel outside the queue. With ring.h the only place in which atomics are used.
+ */
 #pragma once
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* A sleeper is woken once, and not at all while it does not sleep. The sleeper lies down, then looks once more at whatever
- * could have kept it up; a waker publishes its work, then rings. Both are read-modify-writes of one word, so one of them
- * comes first: either the waker sees the sleeper lying, or the sleeper's look sees the work. */
+/* A sleeper is woken once, and not at all while it does not sleep. The sleeper lies down, then looks once
+ * more at whatever could have kept it up; a waker publishes its work, then rings. Both are read-modify-writes
+ * of one word, so one of them comes first: either the waker sees the sleeper lying, or the sleeper's look
+ * sees the work. */
 struct doorbell {
     _Alignas(64) _Atomic uint32_t lying;
 };

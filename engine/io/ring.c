@@ -91,6 +91,12 @@ bool ring_next(struct ring *r, struct span *msg) {
     return true;
 }
 
+bool ring_waiting(struct ring *r) {
+    must(r->buf != NULL);
+    if (r->head_local == r->tail_seen) r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
+    return r->head_local != r->tail_seen;
+}
+
 void ring_release(struct ring *r) {
     must(r->head_local <= r->tail_seen);
     if (atomic_load_explicit(&r->head, memory_order_relaxed) == r->head_local) return;

@@ -35,5 +35,7 @@ bool ring_publish(struct ring *r);
 
 /* Reader: the next message, valid until ring_release(); false when there is none. */
 bool ring_next(struct ring *r, struct span *msg);
+/* Reader: is there a message that ring_next() would hand out? */
+bool ring_waiting(struct ring *r);
 /* Gives back everything returned by ring_next() so far. */
 void ring_release(struct ring *r);
