@@ -26,6 +26,9 @@ void dedupe_deinit(struct dedupe *d) {
     must(d);
     free(d->ring);
     free(d->table);
+    free(d->late);
+    d->late = NULL;
+    d->late_len = d->late_cap = 0;
     d->ring = NULL;
     d->table = NULL;
     d->cap = d->head = d->len = d->table_cap = 0;
@@ -148,7 +151,7 @@ static void cut(struct dedupe *d, int64_t now) {
 void dedupe_expire(struct dedupe *d, int64_t now) {
     must(d);
     cut(d, now);
-    if (d->len == 0) {
+    if (d->len == 0 && d->late_len == 0) {
         dedupe_deinit(d);
     } else if (d->cap > 1024 && d->len < d->cap / 8) {
         enum err e = resize(d, d->cap / 4);
@@ -220,4 +223,52 @@ bool dedupe_next(const struct dedupe *d, uint32_t *at, struct dedupe_key *k, uin
     *seq = d->base_seq + e->seq;
     *ts = entry_ts(d, e);
     return true;
+}
+
+/* ------------------------------------------------------------------------------------------------ recovery
+ */
+
+enum err dedupe_add_late(struct dedupe *d, struct dedupe_key k, uint64_t seq, int64_t ts) {
+    must(d && seq > 0);
+    if (d->late_len == d->late_cap) {
+        if (d->late_cap >= DEDUPE_MAX) return ERR_OK;
+        uint32_t cap = d->late_cap ? d->late_cap * 2 : 16;
+        struct dedupe_late *late = realloc(d->late, cap * sizeof *late);
+        if (!late) return ERR_NOMEM;
+        d->late = late;
+        d->late_cap = cap;
+    }
+    d->late[d->late_len++] = (struct dedupe_late){k, seq, ts};
+    return ERR_OK;
+}
+
+static int by_seq(const void *a, const void *b) {
+    const struct dedupe_late *x = a, *y = b;
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+enum err dedupe_settle(struct dedupe *d) {
+    must(d);
+    uint32_t at = 0;
+    struct dedupe_late one;
+    if (d->late_len == 0) return ERR_OK;
+    while (dedupe_next(d, &at, &one.key, &one.seq, &one.ts)) {
+        if (dedupe_add_late(d, one.key, one.seq, one.ts) != ERR_OK) return ERR_NOMEM;
+    }
+    struct dedupe_late *late = d->late;
+    uint32_t n = d->late_len;
+    d->late = NULL;
+    d->late_len = d->late_cap = 0;
+    qsort(late, n, sizeof *late, by_seq);
+    dedupe_deinit(d);
+    enum err e = ERR_OK;
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < n && e == ERR_OK; i++) {
+        if (late[i].seq == last) continue;
+        last = late[i].seq;
+        e = dedupe_reserve(d);
+        if (e == ERR_OK) dedupe_put(d, late[i].key, last, late[i].ts);
+    }
+    free(late);
+    return e;
 }

@@ -26,6 +26,12 @@ struct dedupe_entry {
     uint32_t seq;  /* after base_seq */
 };
 
+struct dedupe_late {
+    struct dedupe_key key;
+    uint64_t seq;
+    int64_t ts;
+};
+
 struct dedupe {
     uint64_t secret[2];
     int64_t window, unit, base_ts;
@@ -34,6 +40,8 @@ struct dedupe {
     uint32_t cap, head, len;
     uint32_t *table; /* position in the ring + 1, 0 = empty */
     uint32_t table_cap;
+    struct dedupe_late *late; /* recovery only */
+    uint32_t late_len, late_cap;
     uint64_t dropped;
 };
 
@@ -50,3 +58,6 @@ void dedupe_expire(struct dedupe *d, int64_t now);
 void dedupe_set_window(struct dedupe *d, int64_t window_ns, int64_t now);
 /* Oldest first: start with *at = 0. */
 bool dedupe_next(const struct dedupe *d, uint32_t *at, struct dedupe_key *k, uint64_t *seq, int64_t *ts);
+/* Recovery: ids in any order, known ones too; they count after dedupe_settle(). Find nothing in between. */
+enum err dedupe_add_late(struct dedupe *d, struct dedupe_key k, uint64_t seq, int64_t ts) MUST_USE;
+enum err dedupe_settle(struct dedupe *d) MUST_USE;

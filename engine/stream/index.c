@@ -289,6 +289,23 @@ uint64_t index_before(const struct index *x, uint64_t from, uint64_t to) {
     return 0;
 }
 
+uint64_t index_run(const struct index *x, uint64_t from, uint64_t to) {
+    must(x);
+    uint64_t seq = from;
+    while (seq <= to) {
+        struct index_page *p = page_of(x, seq / INDEX_PAGE);
+        uint32_t off = (uint32_t)(seq % INDEX_PAGE);
+        if (p && p->live == INDEX_PAGE) {
+            seq += INDEX_PAGE - off;
+            continue;
+        }
+        while (p && off < INDEX_PAGE && page_get(p, off)) off++;
+        seq = seq - seq % INDEX_PAGE + off;
+        if (off < INDEX_PAGE) break;
+    }
+    return (seq <= to ? seq : to + 1) - from;
+}
+
 size_t index_memory(const struct index *x) {
     size_t n = x->cap * sizeof x->slots[0];
     for (size_t i = 0; i < x->len; i++) {

@@ -52,4 +52,6 @@ void index_clear(struct index *x, uint64_t seq);
 /* The lowest live sequence in [from, to], the highest; 0 when none. Empty pages are skipped. */
 uint64_t index_next(const struct index *x, uint64_t from, uint64_t to);
 uint64_t index_before(const struct index *x, uint64_t from, uint64_t to);
+/* How many sequences from `from` on, up to `to`, are live without a hole. */
+uint64_t index_run(const struct index *x, uint64_t from, uint64_t to);
 size_t index_memory(const struct index *x); /* bytes held */

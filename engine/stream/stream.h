@@ -48,7 +48,7 @@ struct stream {
     uint8_t *last_id;                   /* message id of the last message */
     size_t last_id_len, last_id_cap;
     bool blank;      /* no full record seen yet */
-    bool recovering; /* until stream_recovered() */
+    bool recovering; /* from stream_init_blank() until stream_recovered() */
     /* Called for each message that goes. Must not change the stream. For REMOVED_PURGE the consumers are told
      * once, by consumer_on_purge(), not one by one. */
     void (*on_removed)(void *ctx, struct stream *st, const struct stream_removed *r);
@@ -60,12 +60,12 @@ struct stream_hooks {
     void *ctx;
 };
 
-/* A new stream. secret keys its tables against chosen collisions: 16 random bytes, kept in the stream's
- * record. */
+/* A new stream. secret: 16 random bytes that key its tables against chosen collisions, the same ones every
+ * time this folder is opened (they are not in the records). */
 enum err stream_init(struct stream *st, const struct mr_stream_config *cfg, int64_t created,
                      const uint8_t secret[16], const struct stream_hooks *hooks) MUST_USE;
 /* A stream of which only messages are known so far: no limits, no name, stream_load() follows. */
-void stream_init_blank(struct stream *st, const struct stream_hooks *hooks);
+void stream_init_blank(struct stream *st, const uint8_t secret[16], const struct stream_hooks *hooks);
 void stream_deinit(struct stream *st);
 /* Replaces the configuration and applies lowered limits (MR_FAILED never; MR_INVAL, MR_NOMEM leave it as it
  * was). */
@@ -120,7 +120,7 @@ struct stream_purge {
     uint64_t below;     /* exclusive; may lie beyond last_seq + 1: then the sequence jumps (filter empty) */
 };
 /* MR_NONE: nothing to do (not an error); MR_DENIED, MR_SEALED, MR_INVAL (seq and keep both given). */
-enum mr_status stream_plan_purge(const struct stream *st, struct span filter, uint64_t seq, uint64_t keep,
+enum mr_status stream_plan_purge(struct stream *st, struct span filter, uint64_t seq, uint64_t keep,
                                  struct stream_purge *p) MR_MUST_USE;
 uint64_t stream_purge(struct stream *st, const struct stream_purge *p); /* returns how many went */
 
@@ -128,13 +128,13 @@ uint64_t stream_purge(struct stream *st, const struct stream_purge *p); /* retur
 
 /* The entry of a message (location, time, sizes) or NULL. */
 const struct index_entry *stream_get(const struct stream *st, uint64_t seq, bool visible_only);
-uint64_t stream_seq_next(const struct stream *st, uint64_t from, struct span filter, bool visible_only);
-uint64_t stream_seq_last(const struct stream *st, struct span filter, bool visible_only);
+uint64_t stream_seq_next(struct stream *st, uint64_t from, struct span filter, bool visible_only);
+uint64_t stream_seq_last(struct stream *st, struct span filter, bool visible_only);
 uint64_t stream_seq_at(const struct stream *st, int64_t ts);
 /* The neighbour with the same subject; 0 = none. seq must be live. */
 uint64_t stream_next_same(const struct stream *st, uint64_t seq);
 uint64_t stream_prev_same(const struct stream *st, uint64_t seq);
-void stream_subjects(const struct stream *st, struct span filter,
+void stream_subjects(struct stream *st, struct span filter,
                      bool (*fn)(void *ctx, struct mr_bytes subject, uint64_t msgs, uint64_t first,
                                 uint64_t last),
                      void *ctx);
@@ -142,6 +142,7 @@ void stream_deleted(const struct stream *st, bool (*fn)(void *ctx, uint64_t seq)
 /* Everything but the count of consumers. */
 void stream_state(const struct stream *st, struct mr_stream_state *out);
 /* Bytes as nats-server counts a message. */
+uint64_t stream_entry_size(const struct stream *st, const struct index_entry *e);
 uint64_t stream_msg_size(enum mr_storage storage, size_t subject, size_t hdr, size_t payload);
 
 /* ----------------------------------------------------------------------------------- recovery */
@@ -159,6 +160,6 @@ enum err stream_replay_purge(struct stream *st, struct span record) MUST_USE;
 /* A record of this stream is damaged: the message is gone, its sequence stays used. bytes: what is known of
  * its size. */
 void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes);
-/* The log ends here: everything is visible, ids older than the window are forgotten. Ages are
- * stream_expire()'s business. */
-void stream_recovered(struct stream *st, int64_t now);
+/* The log ends here (ERR_NOMEM: ids were forgotten): everything is visible, ids older than the window are
+ * forgotten. Ages are stream_expire()'s business. */
+enum err stream_recovered(struct stream *st, int64_t now) MUST_USE;

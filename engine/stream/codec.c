@@ -1,0 +1,86 @@
+/* codec.c - payloads of the records that carry state. A payload is a list of items: tag (u16), length (u32),
+ * value. A reader skips tags it does not know and takes a missing word of a list for its default, so that
+ * later versions can add both.
+ *
+ * REC_STREAM    NAME, CONFIG words: storage, retention, discard, flags (1 discard_new_per_subject, 2 sealed,
+ * 4 deny_delete, 8 deny_purge, 16 allow_rollup, 32 allow_direct, 64 no_ack), max_msgs, max_bytes, max_age_ns,
+ * max_msg_size, max_msgs_per_subject, max_consumers, duplicate_window_ns, first_seq. SUBJECT each. EXTRA.
+ *               STATE words: first_seq, last_seq, last_ts, created, lost_msgs, lost_bytes. LAST_ID. RUNS.
+ * IDS. The stream as it is behind everything logged before: messages not in RUNS are gone for good.
+ * REC_CONSUMER  NAME, CONFIG words: flags (1 durable, 2 mem_storage, 4 headers_only), deliver, opt_start_seq,
+ * opt_start_time, ack, ack_wait_ns, max_deliver, max_ack_pending, inactive_threshold_ns. SUBJECT: each
+ * filter. BACKOFF. EXTRA. STATE words: created, delivered_last, floor_last, next_seq, delivered_cseq,
+ * delivered_seq, floor_cseq, floor_seq, last_per_subject_until. PENDING: every entry. REC_PROGRESS  STATE as
+ * above, PENDING: entries that are new or changed, REMOVED: those that are gone. PENDING entry: varints
+ * sequence step from the entry before, consumer sequence, time (zigzag, less than the one before),
+ * redeliveries, place (0 waiting, 1 to be redelivered at once, 2 at max_deliver). REC_PURGE     STATE words:
+ * below. FILTER.
+ */
+#include "stream/codec.h"
+
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "stream/codec_core.h"
+#include "stream/tlv.h"
+
+struct span codec_name(struct span record) {
+    struct tlv t = tlv_open(record);
+    struct span name = SPAN_EMPTY;
+    while (tlv_next(&t)) {
+        if (t.tag == TAG_NAME) name = t.value;
+    }
+    return t.bad ? SPAN_EMPTY : name;
+}
+
+static bool count_subjects(struct span record, size_t *count) {
+    struct tlv t = tlv_open(record);
+    *count = 0;
+    while (tlv_next(&t)) {
+        if (t.tag != TAG_SUBJECT) continue;
+        if (t.value.n > UINT16_MAX || ++*count > CONF_SUBJECTS_MAX) return false;
+    }
+    return !t.bad;
+}
+
+enum err codec_subjects(struct span record, struct mr_bytes **subjects, size_t *count) {
+    must(subjects && count);
+    *subjects = NULL;
+    if (!count_subjects(record, count)) return ERR_CORRUPT;
+    if (*count == 0) return ERR_OK;
+    struct mr_bytes *s = malloc(*count * sizeof *s);
+    if (!s) return ERR_NOMEM;
+    size_t n = 0;
+    struct tlv t = tlv_open(record);
+    while (tlv_next(&t)) {
+        if (t.tag == TAG_SUBJECT) s[n++] = bytes_of_span(t.value);
+    }
+    must(n == *count);
+    *subjects = s;
+    return ERR_OK;
+}
+
+enum err codec_purge(struct codec_buf *b, const struct stream_purge *p) {
+    must(b && p && p->below > 0);
+    tlv_reset(b);
+    tlv_words(b, TAG_STATE, &p->below, 1);
+    if (p->filter.n) tlv_bytes(b, TAG_FILTER, p->filter);
+    return b->failed ? ERR_NOMEM : ERR_OK;
+}
+
+enum err codec_read_purge(struct span record, struct stream_purge *p) {
+    must(p);
+    struct tlv t = tlv_open(record);
+    struct stream_purge got = {.filter = SPAN_EMPTY, .below = 0};
+    bool ok = true;
+    while (ok && tlv_next(&t)) {
+        if (t.tag == TAG_STATE)
+            ok = tlv_get_words(t.value, &got.below, 1);
+        else if (t.tag == TAG_FILTER)
+            got.filter = t.value;
+    }
+    if (!ok || t.bad || got.below == 0 || got.below == UINT64_MAX || got.filter.n > UINT16_MAX)
+        return ERR_CORRUPT;
+    *p = got;
+    return ERR_OK;
+}

@@ -1,0 +1,168 @@
+/* recover.c - a stream from its records, in the order of the log. Whatever a full record says holds from
+ * there on. */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "stream/codec_core.h"
+#include "stream/stream.h"
+#include "stream/stream_core.h"
+
+/* ------------------------------------------------------------------------------------------------ the full
+ * record */
+
+static void drop_range(struct stream *st, uint64_t from, uint64_t to) {
+    if (from > to) return;
+    for (uint64_t seq; (seq = index_next(&st->index, from, to)) != 0;) stream_remove(st, seq, REMOVED_LIMIT);
+}
+
+/* Takes out what the record does not have. */
+static void drop_others(struct stream *st, const struct stream_image *img) {
+    struct span runs = img->runs;
+    uint64_t at = img->first_seq, live, dead;
+    if (at > 0) drop_range(st, 1, at - 1);
+    while (codec_next_run(&runs, &live, &dead)) {
+        at += live;
+        drop_range(st, at, at + dead - 1);
+        at += dead;
+    }
+    drop_range(st, at, UINT64_MAX);
+}
+
+static void count_bytes(struct stream *st) {
+    st->bytes = 0;
+    for (uint64_t seq = index_next(&st->index, 1, UINT64_MAX); seq;
+         seq = index_next(&st->index, seq + 1, UINT64_MAX))
+        st->bytes += stream_entry_size(st, index_get(&st->index, seq));
+}
+
+static void take_state(struct stream *st, const struct stream_image *img) {
+    bool counted = st->conf.c.storage == img->conf.c.storage;
+    stream_conf_deinit(&st->conf);
+    st->conf = img->conf;
+    if (!counted) count_bytes(st);
+    drop_others(st, img);
+    must(st->msgs <= img->live);
+    st->last_seq = img->last_seq;
+    if (st->msgs == 0) st->first_seq = img->live ? img->last_seq + 1 : img->first_seq;
+    st->visible_seq = st->last_seq;
+    st->last_ts = img->last_ts > st->last_ts ? img->last_ts : st->last_ts;
+    st->created = img->created;
+    st->lost_msgs = img->lost_msgs + (img->live - st->msgs);
+    if (img->lost_bytes > st->lost_bytes) st->lost_bytes = img->lost_bytes;
+    stream_set_last_id(st, img->last_id);
+    dedupe_set_window(&st->dedupe, st->conf.c.duplicate_window_ns, st->last_ts);
+}
+
+static enum err add_ids(struct stream *st, struct span ids) {
+    struct dedupe_key k;
+    uint64_t seq = 0;
+    int64_t ts = 0;
+    enum err e = ERR_OK;
+    while (e == ERR_OK && codec_next_id(&ids, &k, &seq, &ts)) e = dedupe_add_late(&st->dedupe, k, seq, ts);
+    return e;
+}
+
+enum err stream_load(struct stream *st, struct span record) {
+    must(st && (st->blank || st->recovering));
+    struct stream_image img;
+    enum err e = codec_read_stream(record, &img);
+    if (e != ERR_OK) return e;
+    e = stream_reserve_id(st, img.last_id.n);
+    if (e == ERR_OK) e = add_ids(st, img.ids);
+    if (e != ERR_OK) {
+        stream_conf_deinit(&img.conf);
+        return e;
+    }
+    take_state(st, &img);
+    st->blank = false;
+    return ERR_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ messages
+ */
+
+static bool put_ok(const struct stream_put *p) {
+    return p->seq > 0 && p->seq < UINT64_MAX - 1 && p->loc != 0 && p->ts >= 0 && p->subject.n > 0 &&
+           p->subject.n <= UINT16_MAX && p->hdr_size < INDEX_BODY_MAX && p->payload_size < INDEX_BODY_MAX &&
+           p->subject.n + p->hdr_size + p->payload_size < INDEX_BODY_MAX;
+}
+
+enum err stream_replay(struct stream *st, const struct stream_put *p) {
+    must(st && p && st->recovering);
+    if (!put_ok(p)) return ERR_CORRUPT;
+    if (p->seq <= st->last_seq) return ERR_NONE;
+    enum err e = stream_reserve(st, p->seq, p->subject, p->msg_id);
+    if (e != ERR_OK) return e;
+    if (!st->blank) st->lost_msgs += p->seq - st->last_seq - 1;
+    uint32_t id = stream_append(st, p);
+    if (st->blank) return ERR_OK;
+    stream_limit(st, id);
+    if (p->rollup != MR_ROLLUP_NONE) stream_rollup(st, id, p->rollup);
+    return ERR_OK;
+}
+
+static enum err insert_late(struct stream *st, const struct stream_put *p) {
+    enum err e = stream_reserve(st, p->seq, p->subject, SPAN_EMPTY);
+    if (e == ERR_OK && p->msg_id.n)
+        e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
+    if (e != ERR_OK) return e;
+    if (p->seq > st->last_seq) st->last_seq = p->seq;
+    if (p->ts > st->last_ts) st->last_ts = p->ts;
+    stream_insert(st, p);
+    return ERR_OK;
+}
+
+enum err stream_moved(struct stream *st, const struct stream_put *p) {
+    must(st && p);
+    if (!put_ok(p)) return ERR_CORRUPT;
+    struct index_entry *e = index_get(&st->index, p->seq);
+    if (e) {
+        e->loc = p->loc;
+        return ERR_OK;
+    }
+    if (!st->recovering || (!st->blank && p->seq > st->last_seq)) return ERR_NONE;
+    return insert_late(st, p);
+}
+
+void stream_replay_delete(struct stream *st, uint64_t seq) {
+    must(st && st->recovering);
+    if (stream_get(st, seq, false)) stream_remove(st, seq, REMOVED_DELETE);
+}
+
+enum err stream_replay_purge(struct stream *st, struct span record) {
+    must(st && st->recovering);
+    struct stream_purge p;
+    enum err e = codec_read_purge(record, &p);
+    if (e == ERR_OK) stream_purge(st, &p);
+    return e;
+}
+
+/* ------------------------------------------------------------------------------------------------ damage,
+ * end */
+
+void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes) {
+    must(st);
+    if (seq == 0 || seq >= UINT64_MAX - 1) return;
+    if (seq > st->last_seq) {
+        if (!st->recovering) return;
+        if (!st->blank) st->lost_msgs += seq - st->last_seq;
+        st->lost_bytes += bytes;
+        st->last_seq = seq;
+        if (st->msgs == 0) st->first_seq = seq + 1;
+        return;
+    }
+    const struct index_entry *e = index_get(&st->index, seq);
+    if (!e) return;
+    st->lost_bytes += stream_entry_size(st, e);
+    st->lost_msgs++;
+    stream_remove(st, seq, REMOVED_LOST);
+}
+
+enum err stream_recovered(struct stream *st, int64_t now) {
+    must(st && !st->blank);
+    enum err e = dedupe_settle(&st->dedupe);
+    dedupe_expire(&st->dedupe, now);
+    st->recovering = false;
+    st->visible_seq = st->last_seq;
+    return e;
+}

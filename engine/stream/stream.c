@@ -1,0 +1,234 @@
+#include "stream/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/must.h"
+#include "stream/stream_core.h"
+
+enum { SIZE_FILE = 30, SIZE_FILE_HDR = 4, SIZE_MEMORY = 16 };
+
+static void no_hook(void *ctx, struct stream *st, const struct stream_removed *r) {
+    (void)ctx;
+    must(st && r);
+}
+
+static void set_up(struct stream *st, const uint8_t secret[16], int64_t window,
+                   const struct stream_hooks *hooks) {
+    st->on_removed = hooks && hooks->on_removed ? hooks->on_removed : no_hook;
+    st->ctx = hooks ? hooks->ctx : NULL;
+    index_init(&st->index);
+    subjects_init(&st->subjects, load64(secret) ^ load64(secret + 8));
+    dedupe_init(&st->dedupe, secret, window);
+}
+
+enum err stream_init(struct stream *st, const struct mr_stream_config *cfg, int64_t created,
+                     const uint8_t secret[16], const struct stream_hooks *hooks) {
+    must(st && cfg && secret);
+    *st = (struct stream){.created = created};
+    enum err e = stream_conf_copy(&st->conf, cfg);
+    if (e != ERR_OK) return e;
+    set_up(st, secret, cfg->duplicate_window_ns, hooks);
+    if (cfg->first_seq > 1) {
+        st->first_seq = cfg->first_seq;
+        st->last_seq = st->visible_seq = cfg->first_seq - 1;
+    }
+    return ERR_OK;
+}
+
+void stream_init_blank(struct stream *st, const uint8_t secret[16], const struct stream_hooks *hooks) {
+    must(st && secret);
+    *st = (struct stream){.blank = true, .recovering = true};
+    set_up(st, secret, INT64_MAX / 4, hooks);
+}
+
+void stream_deinit(struct stream *st) {
+    must(st);
+    index_deinit(&st->index);
+    subjects_deinit(&st->subjects);
+    dedupe_deinit(&st->dedupe);
+    stream_conf_deinit(&st->conf);
+    free(st->last_id);
+    st->last_id = NULL;
+    st->last_id_len = st->last_id_cap = 0;
+}
+
+enum mr_status stream_update(struct stream *st, const struct mr_stream_config *cfg, int64_t now) {
+    must(st && cfg && !st->blank);
+    struct mr_stream_config want = *cfg;
+    want.name = st->conf.c.name;
+    want.storage = st->conf.c.storage;
+    want.first_seq = st->conf.c.first_seq;
+    struct stream_conf conf;
+    enum err e = stream_conf_copy(&conf, &want);
+    if (e != ERR_OK) return e == ERR_NOMEM ? MR_NOMEM : MR_INVAL;
+    stream_conf_deinit(&st->conf);
+    st->conf = conf;
+    dedupe_set_window(&st->dedupe, conf.c.duplicate_window_ns, now);
+    stream_limit(st, SUBJECT_NONE);
+    stream_limit_subjects(st);
+    stream_expire(st, now, SIZE_MAX);
+    return MR_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ sizes */
+
+uint64_t stream_msg_size(enum mr_storage storage, size_t subject, size_t hdr, size_t payload) {
+    uint64_t body = (uint64_t)subject + hdr + payload;
+    if (storage == MR_MEMORY) return body + SIZE_MEMORY;
+    return body + SIZE_FILE + (hdr ? SIZE_FILE_HDR : 0);
+}
+
+uint64_t stream_entry_size(const struct stream *st, const struct index_entry *e) {
+    size_t hdr = e->size & INDEX_HAS_HDR ? 1 : 0, body = e->size & ~(uint32_t)INDEX_HAS_HDR;
+    must(body >= hdr);
+    return stream_msg_size(st->conf.c.storage, 0, hdr, body - hdr);
+}
+
+/* ------------------------------------------------------------------------------------------------ one in,
+ * one out */
+
+static uint32_t distance(uint64_t from, uint64_t to) {
+    must(from < to);
+    return to - from < UINT32_MAX ? (uint32_t)(to - from) : UINT32_MAX;
+}
+
+/* Distances that do not fit say UINT32_MAX: the neighbour lies at least that far, the index is searched from
+ * there. */
+uint64_t stream_next_same(const struct stream *st, uint64_t seq) {
+    const struct index_entry *e = index_get(&st->index, seq);
+    must(e);
+    if (e->next < UINT32_MAX) return e->next ? seq + e->next : 0;
+    uint64_t at = index_next(&st->index, seq + UINT32_MAX, st->last_seq);
+    while (at && index_get(&st->index, at)->subject != e->subject)
+        at = index_next(&st->index, at + 1, st->last_seq);
+    must(at);
+    return at;
+}
+
+uint64_t stream_prev_same(const struct stream *st, uint64_t seq) {
+    const struct index_entry *e = index_get(&st->index, seq);
+    must(e);
+    if (e->prev < UINT32_MAX) return e->prev ? seq - e->prev : 0;
+    must(seq > UINT32_MAX);
+    uint64_t at = index_before(&st->index, 1, seq - UINT32_MAX);
+    while (at && index_get(&st->index, at)->subject != e->subject) at = index_before(&st->index, 1, at - 1);
+    must(at);
+    return at;
+}
+
+static void link_same(struct stream *st, struct subject *s, uint64_t prev, uint64_t next) {
+    if (prev)
+        index_get(&st->index, prev)->next = next ? distance(prev, next) : 0;
+    else
+        s->first = next;
+    if (next)
+        index_get(&st->index, next)->prev = prev ? distance(prev, next) : 0;
+    else
+        s->last = prev;
+}
+
+uint32_t stream_insert(struct stream *st, const struct stream_put *p) {
+    uint32_t id = SUBJECT_NONE;
+    enum err e = subjects_add(&st->subjects, p->subject, &id);
+    must(e == ERR_OK);
+    struct subject *s = subjects_at(&st->subjects, id);
+    size_t body = p->subject.n + p->hdr_size + p->payload_size;
+    must(body < INDEX_BODY_MAX && p->loc != 0);
+    struct index_entry entry = {.loc = p->loc, .ts = p->ts, .subject = id, .size = (uint32_t)body};
+    if (p->hdr_size) entry.size |= INDEX_HAS_HDR;
+    uint64_t prev = s->last;
+    while (prev > p->seq) prev = stream_prev_same(st, prev);
+    uint64_t next = prev ? stream_next_same(st, prev) : s->first;
+    index_set(&st->index, p->seq, &entry);
+    link_same(st, s, prev, p->seq);
+    link_same(st, s, p->seq, next);
+    s->count++;
+    st->msgs++;
+    st->bytes += stream_entry_size(st, &entry);
+    if (st->msgs == 1 || p->seq < st->first_seq) {
+        st->first_seq = p->seq;
+        st->first_ts = p->ts;
+    }
+    must(st->msgs == st->index.count);
+    return id;
+}
+
+static void move_first(struct stream *st) {
+    uint64_t first = st->msgs ? index_next(&st->index, st->first_seq + 1, st->last_seq) : 0;
+    must((first != 0) == (st->msgs != 0));
+    st->first_seq = first ? first : st->last_seq + 1;
+    st->first_ts = first ? index_get(&st->index, first)->ts : 0;
+}
+
+void stream_remove(struct stream *st, uint64_t seq, enum removed_why why) {
+    const struct index_entry *e = index_get(&st->index, seq);
+    must(e && st->msgs > 0);
+    uint32_t id = e->subject;
+    struct stream_removed r = {seq, e->loc, e->ts, id, e->size & ~(uint32_t)INDEX_HAS_HDR, why};
+    uint64_t size = stream_entry_size(st, e);
+    st->on_removed(st->ctx, st, &r);
+    struct subject *s = subjects_at(&st->subjects, id);
+    uint64_t prev = stream_prev_same(st, seq), next = stream_next_same(st, seq);
+    link_same(st, s, prev, next);
+    must(s->count > 0 && st->bytes >= size);
+    if (--s->count == 0) subjects_drop(&st->subjects, id);
+    index_clear(&st->index, seq);
+    st->msgs--;
+    st->bytes -= size;
+    if (seq == st->first_seq) move_first(st);
+}
+
+/* ------------------------------------------------------------------------------------------------ appending
+ */
+
+enum err stream_reserve_id(struct stream *st, size_t n) {
+    if (n <= st->last_id_cap) return ERR_OK;
+    size_t cap = st->last_id_cap ? st->last_id_cap : 32;
+    while (cap < n) cap *= 2;
+    uint8_t *p = realloc(st->last_id, cap);
+    if (!p) return ERR_NOMEM;
+    st->last_id = p;
+    st->last_id_cap = cap;
+    return ERR_OK;
+}
+
+enum err stream_reserve(struct stream *st, uint64_t seq, struct span subject, struct span msg_id) {
+    enum err e = index_reserve(&st->index, seq);
+    if (e == ERR_OK) e = subjects_reserve(&st->subjects, subject);
+    if (e == ERR_OK && msg_id.n) e = dedupe_reserve(&st->dedupe);
+    if (e == ERR_OK) e = stream_reserve_id(st, msg_id.n);
+    return e;
+}
+
+void stream_set_last_id(struct stream *st, struct span id) {
+    must(id.n <= st->last_id_cap);
+    if (id.n) memcpy(st->last_id, id.p, id.n);
+    st->last_id_len = id.n;
+}
+
+uint32_t stream_append(struct stream *st, const struct stream_put *p) {
+    must(p->seq > st->last_seq);
+    st->last_seq = p->seq;
+    uint32_t id = stream_insert(st, p);
+    if (p->ts > st->last_ts) st->last_ts = p->ts;
+    stream_set_last_id(st, p->msg_id);
+    if (p->msg_id.n) dedupe_put(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
+    return id;
+}
+
+uint32_t stream_applied(struct stream *st, const struct stream_put *p) {
+    must(st && p && !st->blank);
+    must(p->seq == st->last_seq + 1);
+    uint32_t id = stream_append(st, p);
+    stream_limit(st, id);
+    if (p->rollup != MR_ROLLUP_NONE) stream_rollup(st, id, p->rollup);
+    return id;
+}
+
+void stream_visible(struct stream *st, uint64_t seq) {
+    must(st);
+    must(seq <= st->last_seq);
+    if (seq > st->visible_seq) st->visible_seq = seq;
+}

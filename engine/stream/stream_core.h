@@ -1,0 +1,19 @@
+/* stream_core.h - what the files of struct stream share: adding and taking out one message. */
+#pragma once
+#include "stream/stream.h"
+
+/* Adds a message to index, subject and counters; room was reserved. It need not be the newest. Returns the
+ * subject's id. */
+uint32_t stream_insert(struct stream *st, const struct stream_put *p);
+/* Reports a message and takes it out; it must be live. */
+void stream_remove(struct stream *st, uint64_t seq, enum removed_why why);
+/* Makes stream_insert(), the dedupe entry and the last id of this message possible without failing. */
+enum err stream_reserve(struct stream *st, uint64_t seq, struct span subject, struct span msg_id);
+enum err stream_reserve_id(struct stream *st, size_t n);
+/* Everything of a message at the stream's end but limits. */
+uint32_t stream_append(struct stream *st, const struct stream_put *p);
+/* max_msgs, max_bytes; and max_msgs_per_subject of one subject. */
+void stream_limit(struct stream *st, uint32_t subject);
+void stream_limit_subjects(struct stream *st);
+void stream_rollup(struct stream *st, uint32_t subject, enum mr_rollup rollup);
+void stream_set_last_id(struct stream *st, struct span id); /* room was reserved */
