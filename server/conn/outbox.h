@@ -1,5 +1,8 @@
-/* outbox.h - bytes on their way to one socket: a bounded chain of chunks from the shard's pool, one send in flight. What is
- * put here leaves at the tick's end (outbox_flush), gathered into one submission. */
+/* outbox.h - bytes on their way to one socket: a bounded chain of chunks from the shard's pools, one send in
+ * flight. What is put here leaves at the tick's end (outbox_flush), gathered into one submission.
+ *
+ * An empty outbox holds no memory. The first chunk of a chain is a small one, so that a message to each of
+ * many connections costs pages, not megabytes; the rest are large. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,31 +13,44 @@
 #include "base/mem.h"
 #include "io/io.h"
 
-enum { OUTBOX_CHUNK = 32768, OUTBOX_IOV = 16 };
+enum { OUTBOX_CHUNK = 32768, OUTBOX_CHUNK_SMALL = 4096, OUTBOX_IOV = 16 };
+
+/* A shard's chunks. */
+struct outbox_pools {
+    struct pool small, large;
+};
+/* bytes_max: what all chunks together may hold. */
+void outbox_pools_init(struct outbox_pools *p, uint64_t bytes_max);
+void outbox_pools_deinit(struct outbox_pools *p);
 
 struct outbox_chunk;
 struct outbox {
-    struct io *io;
-    struct pool *chunks;    /* of struct outbox_chunk, the shard's */
     struct outbox_chunk *first, *last;
     size_t pending, pending_max; /* bytes not yet taken by the kernel, and their bound (max_pending) */
+    struct outbox_pools *pools;
+    struct io *io;
+    size_t sending;                                 /* bytes of the send in flight */
+    uint64_t since_ns;                              /* when the send in flight was submitted, 0 = none */
+    void (*on_sent)(struct outbox *ob, enum err e); /* each finished send; an error closes the connection */
     struct io_op send;
     struct iovec iov[OUTBOX_IOV];
-    size_t sending;         /* bytes of the send in flight */
-    uint64_t since_ns;      /* when the send in flight was submitted, 0 = none */
-    void (*on_sent)(struct outbox *ob, enum err e); /* each finished send; an error closes the connection */
 };
 
-void outbox_init(struct outbox *ob, struct io *io, struct pool *chunks, size_t pending_max, int fd, void (*on_sent)(struct outbox *, enum err));
-/* Appends a copy. ERR_LIMIT: pending_max would be passed (slow consumer); ERR_NOMEM: the pool is empty. Nothing is added then. */
+void outbox_init(struct outbox *ob, struct io *io, struct outbox_pools *pools, size_t pending_max, int fd,
+                 void (*on_sent)(struct outbox *, enum err));
+/* Appends a copy. ERR_LIMIT: pending_max would be passed (slow consumer); ERR_NOMEM: the pools are empty.
+ * Nothing is added then. */
 enum err outbox_put(struct outbox *ob, const void *p, size_t n) MUST_USE;
 /* As outbox_put for several pieces, all or nothing. */
 enum err outbox_putv(struct outbox *ob, const struct iovec *v, size_t count) MUST_USE;
-/* Contiguous room for n <= OUTBOX_CHUNK bytes, to be filled at once and committed with the length used; NULL as above. */
-uint8_t *outbox_reserve(struct outbox *ob, size_t n);
+/* Contiguous room for n <= OUTBOX_CHUNK bytes, to be filled at once and committed with the length used (0 is
+ * fine). */
+enum err outbox_reserve(struct outbox *ob, size_t n, uint8_t **room) MUST_USE;
 void outbox_commit(struct outbox *ob, size_t used);
 /* Submits what is pending unless a send is in flight. */
 void outbox_flush(struct outbox *ob);
 bool outbox_idle(const struct outbox *ob);
+/* Gives back what no send in flight needs. Nothing may be put here afterwards. */
+void outbox_drop(struct outbox *ob);
 /* Drops everything; a send in flight must have completed (io_stop it first). */
 void outbox_deinit(struct outbox *ob);

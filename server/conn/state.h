@@ -1,0 +1,129 @@
+/* state.h - what a connection consists of, and what the files of this folder offer each other. Not for users
+ * of conn.h.
+ *
+ * A connection is open, then on its way out: draining (its last bytes leave), lingering (the peer is told
+ * that nothing more comes, and what it still sends is thrown away, because closing with unread bytes would
+ * make the kernel reset the connection and could destroy the -ERR on its way), dead (waiting for operations
+ * in flight), gone. It only ever moves forward. The object lives until the last of its operations has called
+ * back. */
+#pragma once
+#include "base/span.h"
+#include "conn/conn.h"
+#include "wire/connect.h"
+#include "wire/parse.h"
+
+enum conn_phase { CONN_OPEN, CONN_DRAIN, CONN_LINGER, CONN_DEAD };
+
+enum conn_pause {
+    PAUSE_CONGESTED = 1, /* a sink asked for it; until conns_unpark() */
+    PAUSE_BARRIER = 2,   /* a verbose client's answers keep their order: PONG is outstanding */
+    PAUSE_INGEST = 4,    /* no room to gather its payload; until something was given back */
+};
+
+struct conn {
+    /* what a delivery touches */
+    struct conns *cs;
+    uint8_t phase, paused;
+    bool headers, trace, stalling;
+    size_t stall_at; /* pending bytes above which publishers are asked to pause */
+    uint64_t cid, out_msgs, out_bytes;
+    struct list dirty; /* on cs->dirty */
+    struct outbox out;
+    /* what receiving touches */
+    struct parser parser;
+    struct carry carry;
+    struct io_op recv;
+    uint64_t in_msgs, in_bytes, heard_ns; /* last PUB, SUB, UNSUB, PING or CONNECT */
+    uint64_t fed_ns;                      /* last bytes of any kind */
+    uint64_t pinged_ns;                   /* last PING to it, 0 = never */
+    bool connected, first_pong, eof, is_closing;
+    enum err recv_err;
+    struct connect_opts opts;
+    struct map_str subs;    /* by sid */
+    struct conn_sub *inbox; /* the one that took the last no-responders status: tried first */
+    /* the rest */
+    struct list all, parked, starved, sending, closing;
+    struct io_timer timer; /* by phase: auth timeout or ping; drain; linger */
+    struct io_op close;
+    uint64_t stall_until_ns;
+    uint32_t barriers;   /* outstanding */
+    uint32_t pongs_owed; /* at least as many */
+    int pings_out;
+    uint16_t port;
+    char peer[46];
+    const char *reason;
+    struct sink sink;
+};
+
+/* One SUB. The spans lie in text. */
+struct conn_sub {
+    struct sub sub;
+    struct conn *conn;
+    struct span sid;
+    int64_t delivered, max; /* max 0: no auto-unsubscribe */
+    bool is_retired;
+    struct list retired; /* on cs->retired */
+    uint8_t text[];
+};
+
+static inline struct conn_sub *conn_sub_of(struct sub *s) { return container_of(s, struct conn_sub, sub); }
+
+/* open.c: INFO and the first steps */
+bool conn_send_info(struct conn *c, bool connect_info, bool lame_duck);
+
+/* send.c: bytes to the client. False: it is a slow consumer and closing now */
+bool conn_put(struct conn *c, const void *p, size_t n);
+void conn_mark(struct conn *c); /* something is in the outbox */
+/* Deals with a failed outbox_put: true means try again. */
+bool conn_relieve(struct conn *c, enum err e);
+void conn_ok(struct conn *c);
+void conn_err(struct conn *c, const char *text);
+void conn_ping(struct conn *c);
+void conn_pong(struct conn *c);
+void conn_flush(struct conn *c);
+void conn_on_sent(struct outbox *ob, enum err e);
+void conns_on_sweep(struct io_timer *t);
+void conns_on_stall(struct io_timer *t);
+
+/* receive.c */
+void conn_on_recv(struct io_op *op, int64_t res);
+void conn_listen(struct conn *c);
+void conn_pause(struct conn *c, enum conn_pause why);
+void conn_resume(struct conn *c, enum conn_pause why);
+/* Lets those go on that waited for room to gather. */
+void conns_feed_starved(struct conns *cs);
+
+/* dispatch.c, connect.c, subs.c, deliver.c */
+void conn_dispatch(struct conn *c, const struct op *op);
+void conn_bad_input(struct conn *c, const char *error, struct span near);
+void conn_connect(struct conn *c, struct span json);
+void conn_subscribe(struct conn *c, const struct op *op);
+void conn_unsubscribe(struct conn *c, const struct op *op);
+void conn_drop_subs(struct conn *c);
+void conn_sub_retire(struct conn_sub *s);
+void conns_reap_subs(struct conns *cs);
+bool conn_deliver(struct sink *sink, struct sub *sub, struct route_msg *m);
+
+/* close.c */
+void conns_reap(struct conns *cs);
+void conn_advance(struct conn *c);
+void conn_on_closed(struct io_op *op, int64_t res);
+void conn_free(struct conn *c);
+
+/* timers.c */
+void conn_on_timer(struct io_timer *t);
+void conn_arm_first(struct conn *c);
+void conn_arm_ping(struct conn *c);
+
+/* logline.c: log lines of a connection, as nats-server words them */
+__attribute__((format(printf, 3, 4))) void conn_log(const struct conn *c, enum log_level level,
+                                                    const char *fmt, ...);
+/* <<- [OP words], ->> [OP words]; empty words are left out. */
+void conn_trace(const struct conn *c, const char *arrow, const char *op, const struct span *words,
+                size_t count);
+void conn_trace_payload(const struct conn *c, const char *arrow, const struct msg *m, bool headers);
+void conn_trace_connect(const struct conn *c, struct span json);
+/* s in double quotes, as Go's %q; cut to fit. NUL-terminated; returns out. */
+char *quote(char *out, size_t room, struct span s);
+/* A CONNECT's json without what must not be logged; cut to fit. */
+size_t redact(char *out, size_t room, struct span json);
