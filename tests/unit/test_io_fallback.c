@@ -56,9 +56,36 @@ static void disk(struct io *io) {
     io_file_close(io, fd);
 }
 
+static struct io *small_loop(void) {
+    struct io *io;
+    const char *why;
+    struct io_config cfg = {.backend = IO_URING, .recv_buf_size = 4096, .recv_buf_count = 4};
+    CHECK_EQ(io_open(&io, &cfg, &why), ERR_OK);
+    return io;
+}
+
+/* More ends of streams than there are buffers: none may cost one. */
+static void ends(struct io *io) {
+    for (int i = 0; i < 20; i++) {
+        int fd[2];
+        pair(fd);
+        struct seen rx = receiver(io, fd[1], 10);
+        io_submit(io, &rx.op);
+        io_tick(io, 0);
+        CHECK_EQ(write(fd[0], "bye", (size_t)i % 4), i % 4);
+        close(fd[0]);
+        until_idle(&rx);
+        CHECK_EQ(rx.res, 0);
+        CHECK_EQ(rx.total, i % 4);
+        close(fd[1]);
+        free(rx.data);
+    }
+}
+
 static void ring_without(unsigned refused) {
     uring_refuse = refused;
-    struct io *io = open_loop(IO_URING), *other = open_loop(IO_URING);
+    struct io *io = small_loop(), *other = open_loop(IO_URING);
+    ends(io);
     traffic(io);
     disk(io);
     io_wake(other, io);
@@ -75,6 +102,42 @@ static void ring_without_registered_memory(void) { ring_without(REFUSE_FIXED); }
 static void ring_without_messages(void) { ring_without(REFUSE_MSG_RING); }
 static void ring_of_an_old_kernel(void) {
     ring_without(REFUSE_SINGLE | REFUSE_INCREMENTAL | REFUSE_LIMIT | REFUSE_FIXED);
+}
+
+/* What a completion cannot show: that a durable write asks for it, and that registered memory is used as
+ * such. */
+static void entries_say_what_is_wanted(void) {
+    static _Alignas(4096) uint8_t mem[8192];
+    struct io *io = open_loop(IO_URING);
+    struct uring *u = (struct uring *)io;
+    struct seen w = file_op(io, IO_OP_WRITE, 9, mem, 4096, 8192);
+    struct io_uring_sqe sqe = {0};
+    w.op.busy = true;
+    uring_prepare(u, &w.op, &sqe);
+    CHECK_EQ(sqe.opcode, IORING_OP_WRITE);
+    CHECK_EQ(sqe.rw_flags, 0);
+    CHECK_EQ(sqe.off, 8192);
+    w.op.flags = IO_DSYNC;
+    uring_prepare(u, &w.op, &sqe);
+    CHECK_EQ(sqe.rw_flags, 2); /* RWF_DSYNC */
+    io_register(io, mem, sizeof mem);
+    w.op.buf = mem + 4096;
+    w.op.done = 512;
+    uring_prepare(u, &w.op, &sqe);
+    CHECK_EQ(sqe.opcode, IORING_OP_WRITE_FIXED);
+    CHECK_EQ(sqe.rw_flags, 2);
+    CHECK_EQ(sqe.buf_index, 0);
+    CHECK_EQ(sqe.off, 8192 + 512);
+    CHECK_EQ(sqe.len, 4096 - 512);
+    w.op.kind = IO_OP_READ;
+    sqe = (struct io_uring_sqe){0};
+    uring_prepare(u, &w.op, &sqe);
+    CHECK_EQ(sqe.opcode, IORING_OP_READ_FIXED);
+    CHECK_EQ(sqe.rw_flags, 0);
+    w.op.len = 4097; /* one byte over the end of it */
+    uring_prepare(u, &w.op, &sqe);
+    CHECK_EQ(sqe.opcode, IORING_OP_READ);
+    io_close(io);
 }
 
 /* From here on this process gets `error` from io_uring_setup, as a container's profile would have it. */
@@ -137,5 +200,5 @@ static void no_descriptors(void) {
 CHECK_MAIN(CASE(ring_with_everything), CASE(ring_without_deferred_task_runs),
            CASE(ring_without_incremental_buffers), CASE(ring_without_receive_limits),
            CASE(ring_without_registered_memory), CASE(ring_without_messages), CASE(ring_of_an_old_kernel),
-           CASE(forbidden_by_a_profile), CASE(hidden_by_a_sandbox), CASE(no_memory_for_it), CASE(too_old),
-           CASE(automatic_takes_the_ring), CASE(no_descriptors))
+           CASE(entries_say_what_is_wanted), CASE(forbidden_by_a_profile), CASE(hidden_by_a_sandbox),
+           CASE(no_memory_for_it), CASE(too_old), CASE(automatic_takes_the_ring), CASE(no_descriptors))

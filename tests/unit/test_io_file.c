@@ -1,7 +1,17 @@
 /* test_io_file.c - what io.h promises of files, on both real back ends. */
+#include <errno.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include "unit/io_seen.h"
+
+/* Stands before the C library's: counts, and fails when told to. */
+static int syncs, sync_error;
+int fdatasync(int fd) {
+    __atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST);
+    errno = __atomic_load_n(&sync_error, __ATOMIC_SEQ_CST);
+    return errno ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
 
 static int64_t run(struct seen s) {
     io_submit(s.io, &s.op);
@@ -48,6 +58,34 @@ static void direct_durable_writes(enum io_backend b) {
     io_close(io);
     free(mem);
     free(back);
+}
+
+/* posix only: durable writes that wait together share one sync, others need none, and its failure is
+ * everyone's. */
+static void durable_means_synced(void) {
+    struct io *io = open_loop(IO_POSIX);
+    int fd = scratch_file(io, 0), other = scratch_file(io, 0);
+    char text[8] = "text";
+    struct seen w[10];
+    for (int fails = 0; fails < 2; fails++) {
+        __atomic_store_n(&sync_error, fails ? EIO : 0, __ATOMIC_SEQ_CST);
+        syncs = 0;
+        for (int i = 0; i < 10; i++) {
+            w[i] = file_op(io, IO_OP_WRITE, i == 9 ? other : fd, text, sizeof text, (uint64_t)i * 8);
+            w[i].op.flags = i < 3 ? 0 : IO_DSYNC;
+            io_submit(io, &w[i].op);
+        }
+        for (int i = 0; i < 10; i++) until_idle(&w[i]);
+        for (int i = 0; i < 10; i++) CHECK_EQ(w[i].res, fails && i >= 3 ? -ERR_IO : (int64_t)sizeof text);
+        CHECK_EQ(syncs, 2); /* one a file */
+        CHECK_EQ(io_file_write(io, fd, text, sizeof text, 0, false), ERR_OK);
+        CHECK_EQ(syncs, 2);
+        CHECK_EQ(io_file_write(io, fd, text, sizeof text, 0, true), fails ? ERR_IO : ERR_OK);
+        CHECK_EQ(syncs, 3);
+    }
+    io_file_close(io, fd);
+    io_file_close(io, other);
+    io_close(io);
 }
 
 static void reads_end_at_the_end(enum io_backend b) {
@@ -225,6 +263,6 @@ EACH(blocking_files)
 EACH(directories)
 EACH(knows_the_file_system)
 
-CHECK_MAIN(BOTH(direct_durable_writes), BOTH(reads_end_at_the_end), BOTH(sync_and_allocate),
-           BOTH(a_short_write_fails), BOTH(stop_file_operations), BOTH(blocking_files), BOTH(directories),
-           BOTH(knows_the_file_system))
+CHECK_MAIN(CASE(durable_means_synced), BOTH(direct_durable_writes), BOTH(reads_end_at_the_end),
+           BOTH(sync_and_allocate), BOTH(a_short_write_fails), BOTH(stop_file_operations),
+           BOTH(blocking_files), BOTH(directories), BOTH(knows_the_file_system))
