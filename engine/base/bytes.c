@@ -51,6 +51,7 @@ size_t put_u64(uint8_t *out, uint64_t n) {
         n /= 10;
     } while (n);
     memcpy(out, text + at, sizeof text - at);
+    must(at < sizeof text);
     return sizeof text - at;
 }
 

@@ -16,6 +16,8 @@
 #define BLOCK_LONG  4096u
 #define BLOCK_SHORT 256u
 
+static_must(BLOCK_LONG % 8 == 0 && BLOCK_SHORT % 8 == 0);
+
 static uint32_t slice[8][256];
 static uint32_t shift_long[4][256], shift_short[4][256];
 static uint32_t (*update)(uint32_t reg, const uint8_t *p, size_t n);
@@ -66,6 +68,7 @@ HW_TARGET static inline uint32_t hw_three(uint32_t reg, const uint8_t *p, size_t
 }
 
 HW_TARGET static uint32_t update_hw(uint32_t reg, const uint8_t *p, size_t n) {
+    must(p != NULL || n == 0);
     for (; n >= 3 * BLOCK_LONG; n -= 3 * BLOCK_LONG, p += 3 * BLOCK_LONG)
         reg = hw_three(reg, p, BLOCK_LONG, shift_long);
     for (; n >= 3 * BLOCK_SHORT; n -= 3 * BLOCK_SHORT, p += 3 * BLOCK_SHORT)
@@ -90,6 +93,8 @@ static void fill_slices(void) {
 /* table[k][b]: the register whose byte k is b and whose others are zero, after `zeros` zero bytes. Each bit
  * is run through once; the other entries are sums of bits. */
 static void fill_shift(uint32_t table[4][256], size_t zeros) {
+    must(zeros > 0);
+    must(slice[0][1] != 0); /* the tables it is made from */
     for (unsigned bit = 0; bit < 32; bit++) {
         uint32_t reg = 1u << bit;
         for (size_t i = 0; i < zeros; i++) reg = reg >> 8 ^ slice[0][reg & 255];

@@ -12,11 +12,16 @@
 #define CAP_FIRST 16u
 #define EMPTY_KEY UINT64_MAX
 
-static bool has_room(size_t count, size_t cap) { return (count + 1) * 4 <= cap * 3; }
+static bool has_room(size_t count, size_t cap) {
+    must(count <= cap);
+    return (count + 1) * 4 <= cap * 3;
+}
 
 /* Is the entry at `at`, whose home is `home`, allowed to move to `hole`? Yes unless its home lies behind the
  * hole. */
 static bool may_fill(size_t hole, size_t home, size_t at, size_t mask) {
+    must(hole <= mask && home <= mask);
+    must(at <= mask && at != hole);
     return ((at - home) & mask) >= ((at - hole) & mask);
 }
 
@@ -29,6 +34,7 @@ void map_u64_init(struct map_u64 *m) {
 
 /* The slot that holds the key, or the empty one where it belongs. The map has at least one empty slot. */
 static size_t u64_find(const struct map_u64_slot *slots, size_t cap, uint64_t key) {
+    must(cap > 0 && (cap & (cap - 1)) == 0);
     size_t i = mix64(key) & (cap - 1);
     while (slots[i].key != key && slots[i].key != EMPTY_KEY) i = (i + 1) & (cap - 1);
     return i;
@@ -90,6 +96,7 @@ void *map_u64_del(struct map_u64 *m, uint64_t key) {
 
 bool map_u64_next(const struct map_u64 *m, size_t *at, uint64_t *key, void **value) {
     must(at != NULL);
+    must(m->count <= m->cap);
     for (; *at < m->cap; (*at)++) {
         const struct map_u64_slot *slot = &m->slots[*at];
         if (slot->key == EMPTY_KEY) continue;
@@ -115,6 +122,7 @@ void map_str_init(struct map_str *m, uint64_t seed) {
 }
 
 static size_t str_find(const struct map_str_slot *slots, size_t cap, uint64_t hash, struct span key) {
+    must(cap > 0 && (cap & (cap - 1)) == 0);
     size_t i = hash & (cap - 1);
     while (slots[i].value && (slots[i].hash != hash || !span_eq(slots[i].key, key))) i = (i + 1) & (cap - 1);
     return i;
@@ -178,6 +186,7 @@ void *map_str_del(struct map_str *m, struct span key) {
 
 bool map_str_next(const struct map_str *m, size_t *at, struct span *key, void **value) {
     must(at != NULL);
+    must(m->count <= m->cap);
     for (; *at < m->cap; (*at)++) {
         const struct map_str_slot *slot = &m->slots[*at];
         if (!slot->value) continue;

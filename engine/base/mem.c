@@ -32,6 +32,7 @@ enum err region_open(struct region *r, size_t reserved) {
     uint8_t *start = (uint8_t *)align_up((uintptr_t)p, STEP);
     if (start > p) munmap(p, (size_t)(start - p));
     if (start < p + STEP) munmap(start + n, (size_t)(p + STEP - start));
+    must((uintptr_t)start % STEP == 0);
     r->p = start;
     r->reserved = n;
     return ERR_OK;
@@ -40,6 +41,8 @@ enum err region_open(struct region *r, size_t reserved) {
 /* Maps elsewhere first: a failure then leaves the reservation whole, which mapping in place does not promise.
  */
 static bool commit_hugetlb(uint8_t *at, size_t n) {
+    must(n > 0 && n % STEP == 0);
+    must((uintptr_t)at % STEP == 0);
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
     if (p == MAP_FAILED) return false;
     if (mremap(p, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at) return true;
@@ -48,6 +51,7 @@ static bool commit_hugetlb(uint8_t *at, size_t n) {
 }
 
 static bool commit_plain(uint8_t *at, size_t n, enum mem_pages *got) {
+    must(n > 0 && n % STEP == 0);
     if (mprotect(at, n, PROT_READ | PROT_WRITE) != 0) return false;
     *got = madvise(at, n, MADV_HUGEPAGE) == 0 ? MEM_THP : MEM_PLAIN;
     return true;
@@ -129,12 +133,15 @@ void pool_init(struct pool *p, size_t object_size, size_t chunk_count, size_t li
 }
 
 static void pool_link(struct pool *p, void *object) {
+    must(object != p->free_list); /* given back twice in a row */
     memcpy(object, &p->free_list, sizeof p->free_list);
     p->free_list = object;
     asan_poison((char *)object + sizeof(void *), p->object_size - sizeof(void *));
 }
 
 static bool pool_grow(struct pool *p) {
+    must(p->free_list == NULL);
+    must(p->count <= p->limit_count);
     size_t n = p->limit_count - p->count < p->chunk_count ? p->limit_count - p->count : p->chunk_count;
     if (n == 0) return false;
     if ((p->chunks_len & (p->chunks_len - 1)) == 0) { /* the list of chunks doubles at powers of two */
@@ -173,6 +180,7 @@ static __attribute__((unused)) bool pool_owns(const struct pool *p, const void *
 
 void pool_give(struct pool *p, void *object) {
     must(object != NULL);
+    must((uintptr_t)object % 16 == 0);
     must(p->used > 0);
     must_slow(pool_owns(p, object));
     p->used--;
@@ -184,6 +192,7 @@ void pool_deinit(struct pool *p) {
     for (size_t i = 0, left = p->count; i < p->chunks_len; i++) {
         size_t n = left < p->chunk_count ? left : p->chunk_count;
         asan_unpoison(p->chunks[i], n * p->object_size);
+        must(p->chunks[i] != NULL);
         left -= n;
         free(p->chunks[i]);
     }

@@ -26,6 +26,8 @@ static void move_all(struct list *from, struct list *to) {
 static void finish(struct disk *d, struct io_op *op, int64_t res) {
     static const uint64_t one = 1;
     op->priv_word[DISK_RES] = (uint64_t)res;
+    must(op->busy);
+    must(res > -(int64_t)ERR_COUNT);
     pthread_mutex_lock(&d->lock);
     bool first = list_empty(&d->finished);
     list_add_tail(&d->finished, &op->link);
@@ -37,6 +39,7 @@ static int64_t run(const struct io_op *op) {
     size_t got = 0;
     enum err e = ERR_INVAL;
     const struct io_file_ops *file = &io_files_real;
+    must(op->busy && op->fd >= 0);
     switch (op->kind) {
     case IO_OP_READ: e = file->read(NULL, op->fd, op->buf, op->len, op->off, &got); break;
     case IO_OP_WRITE:
@@ -47,6 +50,7 @@ static int64_t run(const struct io_op *op) {
     case IO_OP_FALLOCATE: e = file->allocate(NULL, op->fd, op->off, op->len); break;
     default: must(op->kind == IO_OP_READ); /* only files come here */
     }
+    must(got <= op->len);
     return e ? -(int64_t)e : (int64_t)got;
 }
 
@@ -54,6 +58,7 @@ static int64_t run(const struct io_op *op) {
 static void run_durable(struct disk *d, struct io_op *op, struct list *batch) {
     struct list group = LIST_INIT(group), *node;
     int fd = op->fd;
+    must(is_durable_write(op));
     for (;; op = op_of(list_pop(batch))) {
         must(op->fd == fd);
         op->priv_word[DISK_RES] = (uint64_t)run(op);
@@ -70,6 +75,7 @@ static void run_durable(struct disk *d, struct io_op *op, struct list *batch) {
 static void *disk_main(void *arg) {
     struct disk *d = arg;
     struct list batch = LIST_INIT(batch);
+    must(d->event >= 0);
     for (;;) {
         pthread_mutex_lock(&d->lock);
         while (list_empty(&batch) && list_empty(&d->todo) && !d->stop) pthread_cond_wait(&d->more, &d->lock);
@@ -99,6 +105,7 @@ void disk_init(struct disk *d, int event) {
 /* Signals are the host's: the helper takes none. */
 static bool start(struct disk *d) {
     sigset_t all, before;
+    must(!d->running && !d->stop);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     d->running = pthread_create(&d->thread, NULL, disk_main, d) == 0;
@@ -118,6 +125,7 @@ enum err disk_run(struct disk *d, struct list *batch) {
 }
 
 void disk_take(struct disk *d, struct list *out) {
+    must(out != &d->finished);
     if (!d->running) return;
     pthread_mutex_lock(&d->lock);
     move_all(&d->finished, out);
@@ -125,6 +133,7 @@ void disk_take(struct disk *d, struct list *out) {
 }
 
 void disk_deinit(struct disk *d) {
+    must(!d->stop);
     pthread_mutex_lock(&d->lock);
     d->stop = true;
     pthread_cond_signal(&d->more);

@@ -21,6 +21,7 @@
 static enum err file_open(struct io *io, int dirfd, const char *path, unsigned flags, int *fd) {
     (void)io;
     must((flags & IO_O_DIR) == 0 || (flags & (IO_O_CREATE | IO_O_DIRECT)) == 0);
+    must(path != NULL);
     int how = O_CLOEXEC | (flags & (IO_O_RDONLY | IO_O_DIR) ? O_RDONLY : O_RDWR);
     if (flags & IO_O_CREATE) how |= O_CREAT;
     if (flags & IO_O_EXCL) how |= O_EXCL;
@@ -44,6 +45,7 @@ static enum err file_size(struct io *io, int fd, uint64_t *size) {
     (void)io;
     must(size != NULL);
     if (fstat(fd, &st) != 0) return err_of_errno(errno);
+    must(st.st_size >= 0);
     *size = (uint64_t)st.st_size;
     return ERR_OK;
 }
@@ -51,6 +53,7 @@ static enum err file_size(struct io *io, int fd, uint64_t *size) {
 static enum err file_read(struct io *io, int fd, void *buf, size_t n, uint64_t off, size_t *got) {
     (void)io;
     must(got != NULL);
+    must(buf != NULL || n == 0);
     *got = 0;
     while (*got < n) {
         ssize_t r = pread(fd, (char *)buf + *got, n - *got, (off_t)(off + *got));
@@ -65,6 +68,7 @@ static enum err file_read(struct io *io, int fd, void *buf, size_t n, uint64_t o
 
 static enum err sync_data(int fd) {
     int r;
+    must(fd >= 0);
     do {
         r = fdatasync(fd);
     } while (r != 0 && errno == EINTR);
@@ -74,6 +78,8 @@ static enum err sync_data(int fd) {
 static enum err file_write(struct io *io, int fd, const void *buf, size_t n, uint64_t off, bool sync) {
     size_t done = 0;
     (void)io;
+    must(fd >= 0);
+    must(buf != NULL || n == 0);
     while (done < n) {
         ssize_t r = pwrite(fd, (const char *)buf + done, n - done, (off_t)(off + done));
         if (r < 0 && errno == EINTR) continue;
@@ -88,6 +94,7 @@ static enum err file_write(struct io *io, int fd, const void *buf, size_t n, uin
 static enum err file_allocate(struct io *io, int fd, uint64_t off, uint64_t n) {
     int r;
     (void)io;
+    must(fd >= 0);
     must(n > 0);
     do {
         r = fallocate(fd, 0, (off_t)off, (off_t)n);
@@ -98,6 +105,7 @@ static enum err file_allocate(struct io *io, int fd, uint64_t off, uint64_t n) {
 static enum err file_sync(struct io *io, int fd) {
     int r;
     (void)io;
+    must(fd >= 0);
     do {
         r = fsync(fd);
     } while (r != 0 && errno == EINTR);
@@ -106,16 +114,19 @@ static enum err file_sync(struct io *io, int fd) {
 
 static enum err file_rename(struct io *io, int dirfd, const char *from, const char *to) {
     (void)io;
+    must(from != NULL && to != NULL);
     return renameat(dirfd, from, dirfd, to) == 0 ? ERR_OK : err_of_errno(errno);
 }
 
 static enum err file_unlink(struct io *io, int dirfd, const char *path) {
     (void)io;
+    must(path != NULL && *path);
     return unlinkat(dirfd, path, 0) == 0 ? ERR_OK : err_of_errno(errno);
 }
 
 static enum err dir_make(struct io *io, int dirfd, const char *path) {
     (void)io;
+    must(path != NULL && *path);
     return mkdirat(dirfd, path, 0700) == 0 ? ERR_OK : err_of_errno(errno);
 }
 
@@ -126,6 +137,7 @@ static enum err names_add(struct io_dirent_list *l, const char *name) {
         if (!names) return ERR_NOMEM;
         l->names = names;
     }
+    must(l->names != NULL);
     int n = snprintf(l->names[l->count], sizeof *l->names, "%s", name);
     if (n >= (int)sizeof *l->names) snprintf(l->names[l->count], sizeof *l->names, "?");
     l->count++;
@@ -135,6 +147,7 @@ static enum err names_add(struct io_dirent_list *l, const char *name) {
 static enum err dir_list(struct io *io, int fd, struct io_dirent_list *out) {
     (void)io;
     enum err e = ERR_OK;
+    must(out != NULL);
     *out = (struct io_dirent_list){0};
     int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* closedir() takes the descriptor along */
     if (own < 0) return err_of_errno(errno);
@@ -162,6 +175,7 @@ static enum err dir_list(struct io *io, int fd, struct io_dirent_list *out) {
 static enum err file_lock(struct io *io, int fd) {
     const struct timespec pause = {0, 10000000};
     (void)io;
+    must(fd >= 0);
     for (int attempt = 0; attempt < 50; attempt++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0) return ERR_OK;
         if (errno != EWOULDBLOCK && errno != EINTR) return err_of_errno(errno);
@@ -189,6 +203,7 @@ static const struct fs_kind {
  * has none. */
 static int reopen_direct(int fd, bool is_dir) {
     char path[32];
+    must(fd >= 0);
     if (is_dir) return openat(fd, ".", O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
@@ -197,6 +212,7 @@ static int reopen_direct(int fd, bool is_dir) {
 static uint32_t block_of(int fd) {
     struct statx sx = {0};
     uint32_t block = BLOCK_MIN;
+    must(fd >= 0);
     if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) != 0 || !(sx.stx_mask & STATX_DIOALIGN))
         return block;
     if (sx.stx_dio_offset_align > block) block = sx.stx_dio_offset_align;
@@ -208,6 +224,7 @@ static enum err fs_of(struct io *io, int fd, struct io_fs *out) {
     struct statfs fs;
     struct stat st;
     (void)io;
+    must(out != NULL);
     if (fstatfs(fd, &fs) != 0 || fstat(fd, &st) != 0) return err_of_errno(errno);
     *out = (struct io_fs){.free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize, .block = BLOCK_MIN};
     snprintf(out->type, sizeof out->type, "0x%x", (unsigned)fs.f_type);

@@ -15,6 +15,7 @@ static struct io_config config_fill(const struct io_config *cfg) {
     if (!c.ops_max) c.ops_max = defaults.ops_max;
     if (!c.recv_buf_size) c.recv_buf_size = defaults.recv_buf_size;
     if (!c.recv_buf_count) c.recv_buf_count = defaults.recv_buf_count;
+    must(c.backend <= IO_SIM);
     return c;
 }
 
@@ -40,6 +41,7 @@ enum err io_open(struct io **io, const struct io_config *cfg, const char **why) 
 void io_close(struct io *io) {
     if (!io) return;
     must(!io->ticking);
+    must(io->ops != NULL && io->ops->close != NULL);
     io->ops->close(io);
 }
 
@@ -67,6 +69,7 @@ void io_submit(struct io *io, struct io_op *op) {
     must(!op->busy);
     must(op->on_done != NULL);
     must(op->fd >= 0);
+    must(op->kind <= IO_OP_CLOSE);
     op->busy = true;
     op->stopped = false;
     op->done = 0;
@@ -75,6 +78,7 @@ void io_submit(struct io *io, struct io_op *op) {
 
 bool io_sent(struct io_op *op, uint64_t *at, size_t n) {
     op->done += n;
+    must(op->kind == IO_OP_SEND);
     if (!op->iov_count) {
         must(op->done <= op->len);
         return op->done == op->len;
@@ -103,6 +107,7 @@ size_t io_tick(struct io *io, uint64_t wait_until_ns) {
     if (io->woken) until = 0;
     io->woken = false;
     size_t n = io->ops->poll(io, until);
+    must(io->ticking);
     n += wheel_run(io);
     io->ticking = false;
     return n;
@@ -110,6 +115,7 @@ size_t io_tick(struct io *io, uint64_t wait_until_ns) {
 
 void io_wake(struct io *target, struct io *from) {
     must(target != NULL);
+    must(target->ops->wake != NULL || target == from);
     if (target == from) {
         target->woken = true;
     } else {
@@ -123,6 +129,7 @@ int64_t io_wall(const struct io *io) { return io->wall_ns; }
 void io_clock_refresh(struct io *io) {
     uint64_t mono;
     int64_t wall;
+    must(io->ops != NULL);
     io->ops->clock(io, &mono, &wall);
     must(mono >= io->now_ns);
     io->now_ns = mono;
@@ -140,6 +147,7 @@ void io_clock_real(struct io *io, uint64_t *mono_ns, int64_t *wall_ns) {
 
 void io_register(struct io *io, void *p, size_t n) {
     must(p != NULL || n == 0);
+    must(io->ops != NULL);
     if (io->ops->reg && n) io->ops->reg(io, p, n);
 }
 
@@ -155,6 +163,7 @@ void io_file_close(struct io *io, int fd) {
 }
 enum err io_file_size(struct io *io, int fd, uint64_t *size) {
     must(fd >= 0);
+    must(size != NULL);
     return io->ops->file->size(io, fd, size);
 }
 enum err io_file_read(struct io *io, int fd, void *buf, size_t n, uint64_t off, size_t *got) {

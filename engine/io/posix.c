@@ -52,6 +52,8 @@ static enum place place_of(const struct io_op *op) { return (enum place)op->priv
 /* Moves an operation to a place, at the end of its list (NULL: the place has none). It must be on no list. */
 static void put(struct io_op *op, enum place place, struct list *list) {
     must(op->busy);
+    must(place <= AT_DONE);
+    must((list == NULL) == (place == AT_FD || place == AT_BACKOFF));
     op->priv_word[W_PLACE] = place;
     if (list) {
         list_add_tail(list, &op->link);
@@ -61,6 +63,7 @@ static void put(struct io_op *op, enum place place, struct list *list) {
 }
 
 static void finish(struct posix *p, struct io_op *op, int64_t res) {
+    must(res > -(int64_t)ERR_COUNT);
     op->priv_word[DISK_RES] = (uint64_t)res;
     put(op, AT_DONE, &p->done);
 }
@@ -80,12 +83,14 @@ static struct fd_state *fd_state(struct posix *p, int fd) {
         p->fds = fds;
         p->fds_len = len;
     }
+    must((size_t)fd < p->fds_len);
     return &p->fds[fd];
 }
 
 /* (Re-)arms both edges. The descriptor may be a new one with an old number, so what we registered before does
  * not count. */
 static enum err watch(struct posix *p, int fd) {
+    must(fd != p->event && fd != p->epoll);
     struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = (uint64_t)fd};
     if (epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev) == 0) return ERR_OK;
     if (errno == EEXIST && epoll_ctl(p->epoll, EPOLL_CTL_MOD, fd, &ev) == 0) return ERR_OK;
@@ -101,6 +106,7 @@ static void detach(struct posix *p, struct io_op *op) {
     if (s->rd == op) s->rd = NULL;
     if (s->wr == op) s->wr = NULL;
     if (s->rd || s->wr) return;
+    must(op->busy);
     s->hup = false;
     epoll_ctl(p->epoll, EPOLL_CTL_DEL, op->fd,
               &(struct epoll_event){0}); /* fails when it is closed already */
@@ -115,6 +121,7 @@ static void attach(struct posix *p, struct io_op *op, bool reader) {
     struct io_op **slot = reader ? &s->rd : &s->wr;
     must(*slot == NULL); /* one of a direction at a time */
     *slot = op;
+    must(s->rd != s->wr);
     put(op, AT_FD, NULL);
     enum err e = watch(p, op->fd);
     if (!e) return;
@@ -134,6 +141,7 @@ static ssize_t send_once(struct io_op *op) {
         m.msg_iov = op->iov + op->priv_word[W_IOV];
         m.msg_iovlen = left < IOV_MAX_SEND ? left : IOV_MAX_SEND;
     }
+    must(m.msg_iovlen > 0);
     for (size_t i = 0; i < m.msg_iovlen; i++) must(!asan_bad(m.msg_iov[i].iov_base, m.msg_iov[i].iov_len));
     return sendmsg(op->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -142,6 +150,8 @@ static ssize_t send_once(struct io_op *op) {
 static void send_on(struct posix *p, struct io_op *op) {
     bool attached = place_of(op) == AT_FD;
     int64_t res;
+    must(op->kind == IO_OP_SEND && !op->stopped);
+    must(!attached || p->fds[op->fd].wr == op);
     for (bool through = io_sent(op, &op->priv_word[W_IOV], 0);;) {
         if (through) {
             res = (int64_t)op->done;
@@ -166,11 +176,15 @@ static void send_on(struct posix *p, struct io_op *op) {
 /* --- receiving and accepting: called for operations that were popped from the ready list --- */
 
 static void end(struct io_op *op, int64_t res) {
+    must(op->busy);
+    must(list_empty(&op->link));
     op->busy = false;
     op->on_done(op, res);
 }
 
 static void receive(struct posix *p, struct io_op *op) {
+    must(op->kind == IO_OP_RECV && !op->stopped);
+    must(p->fds[op->fd].rd == op);
     ssize_t n = recv(op->fd, p->recv_buf, p->recv_buf_size, MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) {
         put(op, AT_READY, &p->ready);
@@ -193,6 +207,7 @@ static void receive(struct posix *p, struct io_op *op) {
 static void on_backoff_over(struct io_timer *t) {
     struct io_op *op = (struct io_op *)(void *)((char *)t - offsetof(struct io_op, priv_word[W_TIMER]));
     must(place_of(op) == AT_BACKOFF);
+    must(op->kind == IO_OP_ACCEPT);
     put(op, AT_READY, &posix_of(op->priv)->ready);
 }
 
@@ -203,6 +218,8 @@ static struct io_timer *backoff_of(struct io_op *op) {
 /* Out of descriptors: the owner is told, and the listener tries again a little later. */
 static void back_off(struct posix *p, struct io_op *op) {
     struct io_timer *t = backoff_of(op);
+    must(op->kind == IO_OP_ACCEPT);
+    must(list_empty(&op->link));
     *t = (struct io_timer){.on_fire = on_backoff_over};
     op->priv = p;
     put(op, AT_BACKOFF, NULL);
@@ -216,6 +233,8 @@ static bool is_shortage(int errno_value) {
 
 static size_t accept_some(struct posix *p, struct io_op *op) {
     size_t calls = 0;
+    must(op->kind == IO_OP_ACCEPT && !op->stopped);
+    must(p->fds[op->fd].rd == op);
     put(op, AT_READY, &p->ready);
     for (; calls < ACCEPTS_MAX && place_of(op) == AT_READY; calls++) {
         int fd = accept4(op->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -259,6 +278,8 @@ static size_t run_ready(struct posix *p) {
 
 static void start_op(struct posix *p, struct io_op *op) {
     op->priv_word[W_IOV] = 0;
+    must(place_of(op) == AT_QUEUE);
+    must(!op->stopped);
     switch (op->kind) {
     case IO_OP_ACCEPT:
         fcntl(op->fd, F_SETFL, fcntl(op->fd, F_GETFL) | O_NONBLOCK);
@@ -278,6 +299,7 @@ static void start_queued(struct posix *p) {
     struct list *node;
     while ((node = list_pop(&p->queue))) start_op(p, op_of(node));
     if (disk_run(&p->disk, &p->disk_batch) == ERR_OK) return;
+    must(!list_empty(&p->disk_batch));
     while ((node = list_pop(&p->disk_batch))) finish(p, op_of(node), -(int64_t)ERR_NOMEM);
 }
 
@@ -302,7 +324,10 @@ static void on_wake(struct posix *p) {
     must(read(p->event, &count, sizeof count) == sizeof count || errno == EAGAIN);
     struct list finished = LIST_INIT(finished), *node;
     disk_take(&p->disk, &finished);
-    while ((node = list_pop(&finished))) put(op_of(node), AT_DONE, &p->done);
+    while ((node = list_pop(&finished))) {
+        must(place_of(op_of(node)) == AT_DISK);
+        put(op_of(node), AT_DONE, &p->done);
+    }
 }
 
 static void on_event(struct posix *p, const struct epoll_event *ev) {
@@ -312,6 +337,8 @@ static void on_event(struct posix *p, const struct epoll_event *ev) {
     }
     must(ev->data.u64 < p->fds_len);
     struct fd_state *s = &p->fds[ev->data.u64];
+    must(!s->rd || s->rd->busy);
+    must(!s->wr || s->wr->busy);
     bool gone = ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
     s->hup |= gone && s->rd;
     if (s->rd && (gone || ev->events & EPOLLIN) && place_of(s->rd) == AT_FD) put(s->rd, AT_READY, &p->ready);
@@ -333,7 +360,9 @@ static size_t run_done(struct posix *p) {
 static size_t posix_poll(struct io *io, uint64_t wait_until_ns) {
     struct posix *p = posix_of(io);
     struct epoll_event events[EVENTS_MAX];
+    must(io->backend == IO_POSIX && io->ticking);
     start_queued(p);
+    must(list_empty(&p->queue) && list_empty(&p->disk_batch));
     bool idle = list_empty(&p->done) && list_empty(&p->ready);
     int n = wait_events(p, events, idle ? wait_until_ns : 0);
     io_clock_refresh(io);
@@ -346,6 +375,7 @@ static void posix_submit(struct io *io, struct io_op *op) { put(op, AT_QUEUE, &p
 
 static void posix_stop(struct io *io, struct io_op *op) {
     struct posix *p = posix_of(io);
+    must(op->busy && op->stopped);
     switch (place_of(op)) {
     case AT_DISK:
     case AT_DONE: return; /* its result comes */
@@ -361,11 +391,14 @@ static void posix_stop(struct io *io, struct io_op *op) {
 static void posix_wake(struct io *target, struct io *from) {
     static const uint64_t one = 1;
     (void)from;
+    must(target->backend == IO_POSIX);
     must(write(posix_of(target)->event, &one, sizeof one) == sizeof one || errno == EAGAIN);
 }
 
 static void posix_close(struct io *io) {
     struct posix *p = posix_of(io);
+    must(io->backend == IO_POSIX);
+    must(!io->ticking);
     disk_deinit(&p->disk);
     if (p->epoll >= 0) close(p->epoll);
     close(p->event);
@@ -387,6 +420,7 @@ static const struct io_ops posix_ops = {
 enum err posix_open(struct io **io, const struct io_config *cfg, const char **why) {
     struct epoll_event ev = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
     struct posix *p = calloc(1, sizeof *p);
+    must(cfg->recv_buf_size > 0);
     *why = "out of memory";
     if (!p) return ERR_NOMEM;
     p->recv_buf_size = cfg->recv_buf_size;

@@ -17,6 +17,7 @@
 
 static enum err listen_at(const struct addrinfo *at, int *fd) {
     int on = 1, off = 0;
+    must(at->ai_addr != NULL);
     *fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (*fd < 0) return err_of_errno(errno);
     setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -42,6 +43,7 @@ static enum err resolve(const char *host, int port, int family, struct addrinfo 
     char service[16];
     struct addrinfo hints = {
         .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    must(port >= 0 && port <= 65535);
     snprintf(service, sizeof service, "%d", port);
     switch (getaddrinfo(host, service, &hints, list)) {
     case 0: return ERR_OK;
@@ -54,6 +56,7 @@ static enum err listen_any(const char *host, int port, int family, int *fd) {
     struct addrinfo *list = NULL;
     enum err e = resolve(host, port, family, &list);
     if (e) return e;
+    must(list != NULL);
     e = ERR_NOENT;
     for (const struct addrinfo *at = list; at && e && e != ERR_ADDRINUSE; at = at->ai_next)
         e = listen_at(at, fd);
@@ -73,6 +76,7 @@ enum err io_listen(struct io *io, const char *host, int *port, int *fd) {
     if (e && e != ERR_ADDRINUSE && any) e = listen_any(NULL, want, AF_INET, fd);
     if (e) return e;
     *port = port_of(*fd);
+    must(*fd >= 0 && *port > 0);
     return ERR_OK;
 }
 

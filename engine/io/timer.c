@@ -34,6 +34,7 @@ static void place(const struct wheel *w, uint64_t tick, unsigned *level, unsigne
 
 static void wheel_add(struct wheel *w, struct io_timer *t) {
     uint64_t tick = tick_of(t);
+    must(t->on_fire != NULL);
     unsigned level, slot;
     if (tick <= w->cur) {
         list_add_tail(&w->due, &t->link);
@@ -42,12 +43,14 @@ static void wheel_add(struct wheel *w, struct io_timer *t) {
     place(w, tick, &level, &slot);
     if (!(w->filled[level] >> slot & 1) || tick < w->min[level][slot]) w->min[level][slot] = tick;
     w->filled[level] |= (uint64_t)1 << slot;
+    must(w->min[level][slot] <= tick);
     list_add_tail(&w->slots[level][slot], &t->link);
 }
 
 void io_timer_set(struct io *io, struct io_timer *t, uint64_t deadline_ns) {
     must(t->on_fire != NULL);
     io_timer_cancel(io, t);
+    must(t->deadline_ns == 0);
     t->deadline_ns = deadline_ns ? deadline_ns : 1; /* 0 says "not set" */
     if (t->deadline_ns <= io->now_ns) {
         list_add_tail(&io->wheel.due, &t->link);
@@ -59,6 +62,7 @@ void io_timer_set(struct io *io, struct io_timer *t, uint64_t deadline_ns) {
 void io_timer_cancel(struct io *io, struct io_timer *t) {
     struct wheel *w = &io->wheel;
     if (!t->deadline_ns) return;
+    must(t->link.next != &t->link); /* set: on a list */
     list_del(&t->link);
     if (tick_of(t) > w->cur) {
         unsigned level, slot;
@@ -99,17 +103,20 @@ static void advance(struct wheel *w, uint64_t to) {
     uint64_t start;
     while (first_slot(w, &level, &slot, &start) && start <= to) {
         struct list *from = &w->slots[level][slot], *node;
+        must(!list_empty(from));
         w->cur = start;
         w->filled[level] &= ~((uint64_t)1 << slot);
         while ((node = list_pop(from))) wheel_add(w, container_of(node, struct io_timer, link));
     }
     if (to > w->cur) w->cur = to;
+    must(w->cur >= to);
 }
 
 size_t wheel_run(struct io *io) {
     struct wheel *w = &io->wheel;
     struct list firing, *node;
     size_t n = 0;
+    must(io->ticking);
     advance(w, io->now_ns / TICK_NS);
     if (list_empty(&w->due)) return 0;
     list_add_tail(&w->due, &firing); /* take the whole list over: firing becomes its head */

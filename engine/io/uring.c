@@ -33,6 +33,8 @@ static struct uring *uring_of(struct io *io) { return (struct uring *)io; }
 
 void uring_put(struct io_op *op, enum uring_place place, struct list *list) {
     must(op->busy);
+    must(place <= AT_DONE);
+    must((list == NULL) == (place == AT_KERNEL || place == AT_BACKOFF));
     op->priv_word[W_PLACE] = place;
     if (list) {
         list_add_tail(list, &op->link);
@@ -43,6 +45,8 @@ void uring_put(struct io_op *op, enum uring_place place, struct list *list) {
 
 size_t uring_end(struct io_op *op, int64_t res) {
     must(op->busy);
+    must(list_empty(&op->link));
+    must(res > -(int64_t)ERR_COUNT);
     op->busy = false;
     op->on_done(op, res);
     return 1;
@@ -56,6 +60,8 @@ void uring_left_kernel(struct uring *u, struct io_op *op) {
 }
 
 static void uring_submit(struct io *io, struct io_op *op) {
+    must(io->backend == IO_URING);
+    must(((uintptr_t)op & TAG_BITS) == 0);
     op->priv_word[W_IOV] = 0;
     if (op->kind == IO_OP_RECV) op->priv = NULL;
     uring_put(op, AT_QUEUE, &uring_of(io)->queue);
@@ -63,6 +69,7 @@ static void uring_submit(struct io *io, struct io_op *op) {
 
 static void uring_stop(struct io *io, struct io_op *op) {
     struct uring *u = uring_of(io);
+    must(op->busy && op->stopped);
     switch ((enum uring_place)op->priv_word[W_PLACE]) {
     case AT_DONE: return;
     case AT_KERNEL: list_add_tail(&u->cancels, &op->link); return;
@@ -77,12 +84,15 @@ static void uring_stop(struct io *io, struct io_op *op) {
 
 static void write_event(int event) {
     static const uint64_t one = 1;
+    must(event >= 0);
     must(write(event, &one, sizeof one) == sizeof one || errno == EAGAIN);
 }
 
 /* From a ring to a ring: an entry of the caller's next submission instead of a system call. */
 static void uring_wake(struct io *target, struct io *from) {
     struct uring *t = uring_of(target);
+    must(target->backend == IO_URING);
+    must(target != from);
     struct uring *f =
         from && from->backend == IO_URING && !(uring_refuse & REFUSE_MSG_RING) ? uring_of(from) : NULL;
     if (!f || f->wakes_len == WAKES_MAX) {
@@ -102,12 +112,14 @@ static void uring_wake(struct io *target, struct io *from) {
 static struct io_uring_sqe *entry(struct uring *u) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
     if (sqe) return sqe;
+    must(io_uring_sq_space_left(&u->ring) == 0);
     int ret = io_uring_submit(&u->ring);
     must(ret >= 0 || ret == -EAGAIN || ret == -EBUSY || ret == -EINTR);
     return io_uring_get_sqe(&u->ring);
 }
 
 static bool fill_wakes(struct uring *u) {
+    must(u->wakes_len <= WAKES_MAX);
     while (u->wakes_len > 0) {
         struct io_uring_sqe *sqe = entry(u);
         if (!sqe) return false;
@@ -121,6 +133,7 @@ static bool fill_wakes(struct uring *u) {
     if (!sqe) return false;
     io_uring_prep_read(sqe, u->event, &u->event_word, sizeof u->event_word, 0);
     io_uring_sqe_set_data64(sqe, TAG_EVENT);
+    must(u->wakes_len == 0);
     u->event_armed = true;
     return true;
 }
@@ -145,6 +158,7 @@ static bool fill(struct uring *u) {
         struct io_uring_sqe *sqe = entry(u);
         if (!sqe) return false;
         struct io_op *op = uring_op_of(list_pop(&u->queue));
+        must(op->priv_word[W_PLACE] == AT_QUEUE && !op->stopped);
         uring_prepare(u, op, sqe);
         uring_put(op, AT_KERNEL, NULL);
         u->inflight++;
@@ -177,16 +191,21 @@ static void enter(struct uring *u, uint64_t until) {
 /* --- completing --- */
 
 static size_t on_cqe(struct uring *u, uint64_t data, int32_t res, uint32_t flags) {
+    must(u->io.ticking);
     switch ((enum uring_tag)(data & TAG_BITS)) {
     case TAG_OP: return uring_complete(u, (struct io_op *)(uintptr_t)data, res, flags);
-    case TAG_EVENT: u->event_armed = false; return 0;
+    case TAG_EVENT:
+        must(u->event_armed);
+        u->event_armed = false;
+        return 0;
     case TAG_WAKE: /* a failure: the other ring is short of memory or takes no messages */
         if (!u->closing) write_event(((struct uring *)(uintptr_t)(data - TAG_WAKE))->event);
         return 0;
     case TAG_CANCEL: /* a failure: the operation had completed already */
-    case TAG_WOKEN:
-    case TAG_BITS: return 0;
+    case TAG_WOKEN: return 0;
+    case TAG_BITS: break;
     }
+    must(data == 0); /* nobody else's */
     return 0;
 }
 
@@ -199,6 +218,7 @@ static size_t reap(struct uring *u, unsigned max) {
         n++;
         calls += on_cqe(u, cqe->user_data, cqe->res, cqe->flags);
     }
+    must(n <= max);
     io_uring_cq_advance(&u->ring, n);
     uring_bufs_publish(u);
     return calls;
@@ -218,7 +238,9 @@ static size_t run_done(struct uring *u) {
 
 static size_t uring_poll(struct io *io, uint64_t wait_until_ns) {
     struct uring *u = uring_of(io);
+    must(io->backend == IO_URING && io->ticking);
     bool all = fill(u);
+    must(!all || list_empty(&u->queue));
     enter(u, all && list_empty(&u->done) ? wait_until_ns : 0);
     io_clock_refresh(io);
     size_t calls = reap(u, REAP_MAX);
@@ -238,6 +260,7 @@ static void on_dropped(struct io_op *op, int64_t res) {
 static void drain(struct uring *u) {
     struct __kernel_timespec ts = {0, 100000000};
     struct io_uring_cqe *cqe;
+    must(!u->closing && !u->io.ticking);
     u->closing = true;
     struct io_uring_sqe *sqe = entry(u);
     if (sqe) {
@@ -253,6 +276,7 @@ static void drain(struct uring *u) {
             struct io_op *op = (struct io_op *)(uintptr_t)cqe->user_data;
             on_dropped(op, cqe->res);
             if (cqe->flags & IORING_CQE_F_MORE) continue;
+            must(u->inflight > 0);
             if (op->kind == IO_OP_RECV) uring_recv_drop(op);
             u->inflight--;
         }
@@ -262,6 +286,7 @@ static void drain(struct uring *u) {
 
 static void uring_close(struct io *io) {
     struct uring *u = uring_of(io);
+    must(io->backend == IO_URING);
     if (u->inflight > 0) drain(u);
     uring_bufs_close(u);
     io_uring_queue_exit(&u->ring);
@@ -292,6 +317,7 @@ static int ring_setup(struct io_uring *ring, uint32_t ops_max) {
     unsigned entries = ops_max / 4 > ENTRIES_MIN ? ops_max / 4 : ENTRIES_MIN;
     if (entries > ENTRIES_MAX) entries = ENTRIES_MAX;
     int ret = -EINVAL;
+    must(entries >= ENTRIES_MIN && entries <= ENTRIES_MAX);
     if (uring_refuse & REFUSE_SETUP) return -EPERM;
     for (size_t i = uring_refuse & REFUSE_SINGLE ? 2 : 0; ret == -EINVAL && i < sizeof modes / sizeof *modes;
          i++) {
@@ -345,6 +371,7 @@ static const char *reason(int errno_value) {
 }
 
 static enum err fail(struct uring *u, int errno_value, const char **why) {
+    must(errno_value > 0);
     *why = reason(errno_value);
     if (u->ring.ring_fd >= 0) {
         uring_bufs_close(u);
@@ -357,6 +384,8 @@ static enum err fail(struct uring *u, int errno_value, const char **why) {
 
 enum err uring_open(struct io **io, const struct io_config *cfg, const char **why) {
     struct uring *u = calloc(1, sizeof *u);
+    must(cfg->ops_max > 0 && cfg->recv_buf_size > 0);
+    must(cfg->recv_buf_count > 0);
     *why = reason(ENOMEM);
     if (!u) return ERR_NOMEM;
     u->ring.ring_fd = -1;

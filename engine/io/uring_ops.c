@@ -23,6 +23,8 @@ static_must(sizeof(struct io_timer) <= W_IOV * sizeof(uint64_t));
 /* --- memory registered once, so that the kernel need not look its pages up for each transfer --- */
 
 void uring_fix(struct uring *u, uint8_t *p, size_t n) {
+    must(p != NULL && n > 0);
+    must(u->fixed_len <= FIXED_MAX);
     if (uring_refuse & REFUSE_FIXED) return;
     if (!u->fixed_open && io_uring_register_buffers_sparse(&u->ring, FIXED_MAX) != 0) return;
     u->fixed_open = true;
@@ -39,6 +41,7 @@ void uring_fix(struct uring *u, uint8_t *p, size_t n) {
 }
 
 static int fixed_index(const struct uring *u, const uint8_t *p, size_t n) {
+    must(u->fixed_len <= FIXED_MAX);
     for (unsigned i = 0; i < u->fixed_len; i++) {
         size_t off = (size_t)((uintptr_t)p - (uintptr_t)u->fixed[i].p);
         if (off < u->fixed[i].n && n <= u->fixed[i].n - off) return (int)i;
@@ -52,6 +55,7 @@ static void prepare_send(struct io_op *op, struct io_uring_sqe *sqe) {
     const int flags = MSG_WAITALL | MSG_NOSIGNAL;
     struct iovec *first = op->iov + (op->iov_count ? op->priv_word[W_IOV] : 0);
     size_t count = op->iov_count ? op->iov_count - op->priv_word[W_IOV] : 0;
+    must(!op->iov_count || count > 0);
     if (count > 1) {
         struct msghdr *m = (struct msghdr *)(void *)op->priv_word;
         *m = (struct msghdr){.msg_iov = first, .msg_iovlen = count < IOV_MAX_SEND ? count : IOV_MAX_SEND};
@@ -61,6 +65,7 @@ static void prepare_send(struct io_op *op, struct io_uring_sqe *sqe) {
     }
     char *p = count ? first->iov_base : (char *)op->buf + op->done;
     size_t n = count ? first->iov_len : op->len - op->done;
+    must(count || op->done <= op->len);
     must(!asan_bad(p, n));
     io_uring_prep_send(sqe, op->fd, p, n < CHUNK_MAX ? n : CHUNK_MAX, flags);
 }
@@ -68,6 +73,7 @@ static void prepare_send(struct io_op *op, struct io_uring_sqe *sqe) {
 static void prepare_transfer(struct uring *u, struct io_op *op, struct io_uring_sqe *sqe) {
     uint8_t *p = (uint8_t *)op->buf + op->done;
     size_t left = op->len - op->done;
+    must(op->done <= op->len);
     unsigned n = (unsigned)(left < CHUNK_MAX ? left : CHUNK_MAX);
     int fixed = fixed_index(u, p, n);
     must(!asan_bad(p, n));
@@ -114,6 +120,7 @@ static int64_t minus(int32_t res) { return -(int64_t)err_of_errno(-res); }
 /* SEND, WRITE, READ: counts what was done; ends the operation, or queues it for the rest. */
 static size_t on_transfer(struct uring *u, struct io_op *op, int32_t res) {
     bool through;
+    must(res < 0 || (size_t)res <= CHUNK_MAX * IOV_MAX_SEND);
     uring_left_kernel(u, op);
     if (op->stopped && is_passing(res)) return uring_end(op, -(int64_t)ERR_CANCELLED);
     if (res < 0 && !is_passing(res)) return uring_end(op, minus(res));
@@ -139,11 +146,14 @@ static void on_backoff_over(struct io_timer *t) {
     struct io_op *op = (struct io_op *)(void *)((char *)t - offsetof(struct io_op, priv_word));
     struct uring *u = op->priv;
     must(op->priv_word[W_PLACE] == AT_BACKOFF);
+    must(!op->stopped);
     uring_put(op, AT_QUEUE, &u->queue);
 }
 
 static size_t back_off(struct uring *u, struct io_op *op) {
     struct io_timer *t = backoff_of(op);
+    must(op->kind == IO_OP_ACCEPT);
+    must(list_empty(&op->link));
     *t = (struct io_timer){.on_fire = on_backoff_over};
     op->priv = u;
     uring_put(op, AT_BACKOFF, NULL);
@@ -154,10 +164,12 @@ static size_t back_off(struct uring *u, struct io_op *op) {
 
 void uring_unback(struct uring *u, struct io_op *op) {
     must(op->priv_word[W_PLACE] == AT_BACKOFF);
+    must(op->kind == IO_OP_ACCEPT);
     io_timer_cancel(&u->io, backoff_of(op));
 }
 
 static size_t on_accept(struct uring *u, struct io_op *op, int32_t res, bool more) {
+    must(op->kind == IO_OP_ACCEPT);
     if (!more) uring_left_kernel(u, op);
     if (op->stopped) { /* too late for this one */
         if (res >= 0) close(res);
@@ -185,6 +197,7 @@ static size_t on_accept(struct uring *u, struct io_op *op, int32_t res, bool mor
 
 size_t uring_complete(struct uring *u, struct io_op *op, int32_t res, uint32_t flags) {
     bool more = flags & IORING_CQE_F_MORE;
+    must(op->busy);
     must(op->priv_word[W_PLACE] == AT_KERNEL);
     switch (op->kind) {
     case IO_OP_RECV: return uring_complete_recv(u, op, res, flags);

@@ -31,12 +31,14 @@ static struct stash stash_lost; /* stands for one that memory was lacking for: t
 static uint32_t pow2_up(uint64_t n) {
     uint32_t p = 1;
     while (p < n && p < COUNT_MAX) p *= 2;
+    must((p & (p - 1)) == 0);
     return p;
 }
 
 static void buf_give(struct uring *u, uint16_t id) {
     struct uring_bufs *b = &u->bufs;
     must(id < b->count);
+    must(b->given < b->count);
     b->used[id] = 0;
     io_uring_buf_ring_add(b->ring, b->mem + (size_t)id * b->size, b->size, id, (int)b->count - 1,
                           (int)b->given++);
@@ -51,6 +53,7 @@ void uring_bufs_publish(struct uring *u) {
 static bool ring_open(struct uring *u, unsigned flags, uint32_t size, uint64_t count) {
     struct uring_bufs *b = &u->bufs;
     int ret;
+    must(size > 0 && count > 0);
     b->size = size;
     b->count = pow2_up(count);
     b->ring = io_uring_setup_buf_ring(&u->ring, b->count, GROUP, flags, &ret);
@@ -91,11 +94,14 @@ void uring_bufs_close(struct uring *u) {
 }
 
 void uring_recv_drop(struct io_op *op) {
+    must(op->kind == IO_OP_RECV);
     if (op->priv != &stash_lost) free(op->priv);
     op->priv = NULL;
 }
 
 void uring_prepare_recv(struct uring *u, struct io_op *op, struct io_uring_sqe *sqe) {
+    must(op->kind == IO_OP_RECV);
+    must(op->priv == NULL);
     io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = GROUP;
@@ -110,6 +116,8 @@ static uint16_t buf_id(uint32_t flags) {
 
 static void stash_add(struct io_op *op, const uint8_t *p, size_t n) {
     struct stash *s = op->priv;
+    must(n > 0);
+    must(op->stopped);
     if (s == &stash_lost) return;
     size_t have = s ? s->n : 0;
     if (!s || have + n > s->cap) {
@@ -132,6 +140,7 @@ static size_t end_stopped(struct io_op *op, int32_t res) {
     struct stash *s = op->priv;
     op->priv = NULL;
     must(op->stopped);
+    must(!s || s == &stash_lost || s->n > 0);
     if (!s) return uring_end(op, res == 0 ? 0 : -(int64_t)ERR_CANCELLED);
     if (s == &stash_lost) return uring_end(op, -(int64_t)ERR_NOMEM);
     op->buf = s->bytes;
@@ -143,7 +152,8 @@ static size_t end_stopped(struct io_op *op, int32_t res) {
 static size_t on_bytes(struct uring *u, struct io_op *op, uint16_t id, size_t n, bool more) {
     struct uring_bufs *b = &u->bufs;
     size_t calls = 0;
-    must(id < b->count && n <= b->size - b->used[id]);
+    must(id < b->count);
+    must(n > 0 && n <= b->size - b->used[id]);
     uint8_t *p = b->mem + (size_t)id * b->size + b->used[id];
     b->used[id] += (uint32_t)n;
     asan_unpoison(p, n);
@@ -162,6 +172,7 @@ static size_t on_bytes(struct uring *u, struct io_op *op, uint16_t id, size_t n,
 }
 
 static bool goes_on(struct uring *u, const struct io_op *op, int32_t res) {
+    must(res <= 0);
     bool limit_refused = res == -EINVAL && op->priv_word[W_KIND];
     if (limit_refused) u->bufs.limit = false;
     return limit_refused || res == -ENOBUFS || res == -EINTR || res == -EAGAIN;
@@ -169,6 +180,7 @@ static bool goes_on(struct uring *u, const struct io_op *op, int32_t res) {
 
 size_t uring_complete_recv(struct uring *u, struct io_op *op, int32_t res, uint32_t flags) {
     bool more = flags & IORING_CQE_F_MORE;
+    must(op->kind == IO_OP_RECV);
     if (!more) uring_left_kernel(u, op);
     if (res > 0) return on_bytes(u, op, buf_id(flags), (size_t)res, more);
     if (flags & IORING_CQE_F_BUFFER && !u->bufs.incremental) buf_give(u, buf_id(flags));
