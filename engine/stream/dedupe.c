@@ -145,7 +145,7 @@ static void drop_oldest(struct dedupe *d) {
 }
 
 static void cut(struct dedupe *d, int64_t now) {
-    while (d->len && now - entry_ts(d, entry_at(d, 0)) >= d->window) drop_oldest(d);
+    while (d->len && (d->window == 0 || now - entry_ts(d, entry_at(d, 0)) >= d->window)) drop_oldest(d);
 }
 
 void dedupe_expire(struct dedupe *d, int64_t now) {
@@ -228,10 +228,19 @@ bool dedupe_next(const struct dedupe *d, uint32_t *at, struct dedupe_key *k, uin
 /* ------------------------------------------------------------------------------------------------ recovery
  */
 
+static int by_seq(const void *a, const void *b) {
+    const struct dedupe_late *x = a, *y = b;
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
 enum err dedupe_add_late(struct dedupe *d, struct dedupe_key k, uint64_t seq, int64_t ts) {
     must(d && seq > 0);
-    if (d->late_len == d->late_cap) {
-        if (d->late_cap >= DEDUPE_MAX) return ERR_OK;
+    if (d->late_len == d->late_cap && d->late_cap >= DEDUPE_MAX) {
+        qsort(d->late, d->late_len, sizeof d->late[0], by_seq);
+        d->late_len /= 2;
+        d->dropped += d->late_len;
+        memmove(d->late, d->late + d->late_len, d->late_len * sizeof d->late[0]);
+    } else if (d->late_len == d->late_cap) {
         uint32_t cap = d->late_cap ? d->late_cap * 2 : 16;
         struct dedupe_late *late = realloc(d->late, cap * sizeof *late);
         if (!late) return ERR_NOMEM;
@@ -240,11 +249,6 @@ enum err dedupe_add_late(struct dedupe *d, struct dedupe_key k, uint64_t seq, in
     }
     d->late[d->late_len++] = (struct dedupe_late){k, seq, ts};
     return ERR_OK;
-}
-
-static int by_seq(const void *a, const void *b) {
-    const struct dedupe_late *x = a, *y = b;
-    return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
 enum err dedupe_settle(struct dedupe *d) {

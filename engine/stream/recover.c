@@ -69,6 +69,8 @@ enum err stream_load(struct stream *st, struct span record) {
     if (e != ERR_OK) return e;
     e = stream_reserve_id(st, img.last_id.n);
     if (e == ERR_OK) e = add_ids(st, img.ids);
+    if (st->blank) dedupe_set_window(&st->dedupe, img.conf.c.duplicate_window_ns, img.last_ts);
+    if (e == ERR_OK) e = dedupe_settle(&st->dedupe);
     if (e != ERR_OK) {
         stream_conf_deinit(&img.conf);
         return e;
@@ -92,6 +94,8 @@ enum err stream_replay(struct stream *st, const struct stream_put *p) {
     if (!put_ok(p)) return ERR_CORRUPT;
     if (p->seq <= st->last_seq) return ERR_NONE;
     enum err e = stream_reserve(st, p->seq, p->subject, p->msg_id);
+    if (e == ERR_OK && p->msg_id.n)
+        e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     if (e != ERR_OK) return e;
     if (!st->blank) st->lost_msgs += p->seq - st->last_seq - 1;
     uint32_t id = stream_append(st, p);

@@ -40,7 +40,7 @@ enum err stream_init(struct stream *st, const struct mr_stream_config *cfg, int6
 void stream_init_blank(struct stream *st, const uint8_t secret[16], const struct stream_hooks *hooks) {
     must(st && secret);
     *st = (struct stream){.blank = true, .recovering = true};
-    set_up(st, secret, INT64_MAX / 4, hooks);
+    set_up(st, secret, 0, hooks);
 }
 
 void stream_deinit(struct stream *st) {
@@ -197,7 +197,7 @@ enum err stream_reserve_id(struct stream *st, size_t n) {
 enum err stream_reserve(struct stream *st, uint64_t seq, struct span subject, struct span msg_id) {
     enum err e = index_reserve(&st->index, seq);
     if (e == ERR_OK) e = subjects_reserve(&st->subjects, subject);
-    if (e == ERR_OK && msg_id.n) e = dedupe_reserve(&st->dedupe);
+    if (e == ERR_OK && msg_id.n && !st->recovering) e = dedupe_reserve(&st->dedupe);
     if (e == ERR_OK) e = stream_reserve_id(st, msg_id.n);
     return e;
 }
@@ -214,7 +214,8 @@ uint32_t stream_append(struct stream *st, const struct stream_put *p) {
     uint32_t id = stream_insert(st, p);
     if (p->ts > st->last_ts) st->last_ts = p->ts;
     stream_set_last_id(st, p->msg_id);
-    if (p->msg_id.n) dedupe_put(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
+    if (p->msg_id.n && !st->recovering)
+        dedupe_put(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     return id;
 }
 
