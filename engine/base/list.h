@@ -1,4 +1,5 @@
-/* list.h - intrusive doubly linked list. The node is embedded in its owner; a node not on a list points at itself. */
+/* list.h - intrusive doubly linked list. The node is embedded in its owner; a node not on a list points at
+ * itself. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -7,7 +8,8 @@ struct list {
     struct list *next, *prev;
 };
 
-#define LIST_INIT(l) {&(l), &(l)}
+#define LIST_INIT(l)                                                                                         \
+    { &(l), &(l) }
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void list_init(struct list *l) { l->next = l->prev = l; }
@@ -31,5 +33,5 @@ static inline struct list *list_pop(struct list *head) {
     return n;
 }
 /* Walks a list; the current node may be deleted. */
-#define list_each(pos, tmp, head) \
+#define list_each(pos, tmp, head)                                                                            \
     for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head); pos = tmp, tmp = pos->next)

@@ -1,5 +1,5 @@
-/* log.h - where a unit says something to the operator. Nothing here does I/O: the host that made the log decides where lines
- * go. Not for the data path, except trace lines behind log_on(). */
+/* log.h - where a unit says something to the operator. Nothing here does I/O: the host that made the log
+ * decides where lines go. Not for the data path, except trace lines behind log_on(). */
 #pragma once
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,6 +12,9 @@ struct log {
     void *ctx;
 };
 
-static inline bool log_on(const struct log *l, enum log_level level) { return l && l->line && level <= l->level; }
+static inline bool log_on(const struct log *l, enum log_level level) {
+    return l && l->line && level <= l->level;
+}
 /* Formats (at most 1 KiB; longer lines are cut) and hands the line on. */
-__attribute__((format(printf, 3, 4))) void log_line(const struct log *l, enum log_level level, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) void log_line(const struct log *l, enum log_level level,
+                                                    const char *fmt, ...);

@@ -1,4 +1,5 @@
-/* map.h - open-addressing hash maps that grow by doubling. Not thread-safe. Growth may allocate; lookups never do. */
+/* map.h - open-addressing hash maps that grow by doubling. Not thread-safe. Growth may allocate; lookups
+ * never do. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +10,10 @@
 
 /* u64 -> pointer. Key UINT64_MAX is not allowed. */
 struct map_u64 {
-    struct map_u64_slot { uint64_t key; void *value; } *slots;
+    struct map_u64_slot {
+        uint64_t key;
+        void *value;
+    } * slots;
     size_t cap, count;
 };
 void map_u64_init(struct map_u64 *m);
@@ -22,9 +26,14 @@ void *map_u64_del(struct map_u64 *m, uint64_t key);
 bool map_u64_next(const struct map_u64 *m, size_t *at, uint64_t *key, void **value);
 void map_u64_deinit(struct map_u64 *m);
 
-/* bytes -> pointer. The map keeps the span given at put: its bytes must live as long as the entry (keep them in the value). */
+/* bytes -> pointer. The map keeps the span given at put: its bytes must live as long as the entry (keep them
+ * in the value). */
 struct map_str {
-    struct map_str_slot { uint64_t hash; struct span key; void *value; } *slots;
+    struct map_str_slot {
+        uint64_t hash;
+        struct span key;
+        void *value;
+    } * slots;
     size_t cap, count;
     uint64_t seed;
 };

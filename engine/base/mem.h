@@ -1,5 +1,5 @@
-/* mem.h - where memory comes from. Address space is reserved at start and committed as used; what is used is counted
- * against a bound. The data path takes from a pool or a region, never from malloc. */
+/* mem.h - where memory comes from. Address space is reserved at start and committed as used; what is used is
+ * counted against a bound. The data path takes from a pool or a region, never from malloc. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,16 +18,19 @@ struct region {
 };
 /* Reserves (PROT_NONE) `reserved` bytes, rounded up to 2 MiB and aligned to it. */
 enum err region_open(struct region *r, size_t reserved) MUST_USE;
-/* Makes the first `want` bytes usable: MAP_HUGETLB first when huge is set, else MADV_HUGEPAGE, else plain pages. */
+/* Makes the first `want` bytes usable: MAP_HUGETLB first when huge is set, else MADV_HUGEPAGE, else plain
+ * pages. */
 enum err region_commit(struct region *r, size_t want, bool huge) MUST_USE;
 /* Gives the pages in [from, from + n) back to the kernel; the range stays usable and reads as zero. */
 void region_release(struct region *r, size_t from, size_t n);
 void region_close(struct region *r);
 
-/* Huge pages this machine gives: probes once by mapping one; the text says how to get them when it does not. */
+/* Huge pages this machine gives: probes once by mapping one; the text says how to get them when it does not.
+ */
 enum mem_pages mem_probe_pages(const char **how_to_get);
 
-/* Fixed-size objects from chunks of chunk_count; grows up to limit_count, never shrinks until deinit. Not thread-safe. */
+/* Fixed-size objects from chunks of chunk_count; grows up to limit_count, never shrinks until deinit. Not
+ * thread-safe. */
 struct pool {
     void *free_list;
     void **chunks;

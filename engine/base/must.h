@@ -1,5 +1,6 @@
-/* must.h - assertions. must() stays in release builds: a broken invariant stops the process before it can acknowledge
- * anything. must_slow() holds whole-structure checks and is compiled in debug, fuzz and simulation builds only. */
+/* must.h - assertions. must() stays in release builds: a broken invariant stops the process before it can
+ * acknowledge anything. must_slow() holds whole-structure checks and is compiled in debug, fuzz and
+ * simulation builds only. */
 #pragma once
 
 #define must(c) ((c) ? (void)0 : must_fail(#c, __FILE__, __LINE__, __func__))

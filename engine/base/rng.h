@@ -1,4 +1,5 @@
-/* rng.h - a small seeded generator (splitmix64) for simulation, load and queue picks, and the kernel's for identities. */
+/* rng.h - a small seeded generator (splitmix64) for simulation, load and queue picks, and the kernel's for
+ * identities. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,8 @@ static inline uint64_t rng_next(struct rng *r) {
     return z ^ (z >> 31);
 }
 /* Uniform enough in [0, n); n > 0. */
-static inline uint64_t rng_below(struct rng *r, uint64_t n) { return (uint64_t)(((__uint128_t)rng_next(r) * n) >> 64); }
+static inline uint64_t rng_below(struct rng *r, uint64_t n) {
+    return (uint64_t)(((__uint128_t)rng_next(r) * n) >> 64);
+}
 /* Bytes from getrandom(2); never fails once the system is up. */
 void random_bytes(void *out, size_t n);

@@ -1,6 +1,6 @@
-/* ring.h - a bounded byte queue from one thread to one other: messages lie contiguous in it, are read in place, and are
- * given back in order. Atomics live here and nowhere else in the engine. Design: SPSC with cached peer indices; the head
- * and the tail are published once a batch.
+/* ring.h - a bounded byte queue from one thread to one other: messages lie contiguous in it, are read in
+ * place, and are given back in order. Atomics live here and nowhere else in the engine. Design: SPSC with
+ * cached peer indices; the head and the tail are published once a batch.
  *
  * A message is 8-byte aligned and at most ring size / 4 bytes. */
 #pragma once
@@ -14,7 +14,7 @@
 
 struct ring {
     uint8_t *buf;
-    size_t size; /* power of two */
+    size_t size;                        /* power of two */
     _Alignas(64) _Atomic uint64_t tail; /* published by the writer */
     uint64_t tail_local, head_seen;     /* writer's */
     uint64_t reserved_at, reserved;
@@ -28,7 +28,8 @@ size_t ring_message_max(const struct ring *r);
 
 /* Writer: room for n contiguous bytes, or NULL when the reader is behind. Fill it, then ring_push(). */
 void *ring_reserve(struct ring *r, size_t n);
-/* Commits the reservation with its final length (<= reserved). Not visible to the reader before ring_publish(). */
+/* Commits the reservation with its final length (<= reserved). Not visible to the reader before
+ * ring_publish(). */
 void ring_push(struct ring *r, size_t n);
 /* Makes pushed messages visible. True if anything was published: then the peer may need a wake. */
 bool ring_publish(struct ring *r);
