@@ -105,6 +105,8 @@ void conns_flush(struct conns *cs);
 /* Lets parked connections go on (called when the congestion may be over; those that still meet it park
  * again). Not from inside route_publish(). */
 void conns_unpark(struct conns *cs);
+/* The server stops: nothing more is read or handled from anyone; answers and deliveries still leave. */
+void conns_stop_reading(struct conns *cs);
 /* Sends INFO with ldm to everyone and stops accepting new work; or closes all (shutdown). */
 void conns_lame_duck(struct conns *cs);
 void conns_close_all(struct conns *cs, const char *reason);

@@ -127,6 +127,16 @@ static void settle(struct conn *c) {
     }
 }
 
+void conns_stop_reading(struct conns *cs) {
+    list_each(at, tmp, &cs->all) {
+        struct conn *c = container_of(at, struct conn, all);
+        must(c->cs == cs);
+        if (c->phase != CONN_OPEN) continue;
+        conn_pause(c, PAUSE_STOP);
+        settle(c);
+    }
+}
+
 /* When no operation's bytes are in use any more. */
 static void after_all(struct conns *cs) {
     conns_reap(cs);

@@ -18,6 +18,7 @@ enum conn_pause {
     PAUSE_CONGESTED = 1, /* a sink asked for it; until conns_unpark() */
     PAUSE_BARRIER = 2,   /* a verbose client's answers keep their order: PONG is outstanding */
     PAUSE_INGEST = 4,    /* no room to gather its payload; until something was given back */
+    PAUSE_STOP = 8,      /* the server stops; for good */
 };
 
 struct conn {
