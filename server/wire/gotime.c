@@ -110,7 +110,7 @@ static int64_t take_offset(struct reader *r) {
     int64_t h = take_digits(r, 2);
     take(r, ':');
     int64_t m = take_digits(r, 2);
-    r->ok = r->ok && h < 24 && m < 60;
+    r->ok = r->ok && h <= 24 && m < 60;
     return (minus ? -1 : 1) * (h * 3600 + m * 60);
 }
 
@@ -132,7 +132,7 @@ bool gotime_get(struct span s, int64_t *unix_ns) {
         if (i) take(&r, "x--T::"[i]);
         v[i] = take_digits(&r, i ? 2 : 4);
     }
-    int64_t ns = take_if(&r, '.') ? take_fraction(&r) : 0;
+    int64_t ns = take_if(&r, '.') || take_if(&r, ',') ? take_fraction(&r) : 0;
     int64_t offset = take_offset(&r);
     if (!r.ok || r.rest.n || v[1] < 1 || v[1] > 12 || v[3] > 23 || v[4] > 59 || v[5] > 59) return false;
     if (v[2] < 1 || v[2] > month_days(v[0], v[1])) return false;

@@ -42,11 +42,12 @@ static uint32_t depth_of(struct span s) {
     return max;
 }
 
-static yyjson_doc *read_valid(struct span text, struct json_err *e) {
+/* written: the text as it came, for the sentence. */
+static yyjson_doc *read_valid(struct span text, struct span written, struct json_err *e) {
     yyjson_read_err err;
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.n, 0, NULL, &err);
     if (doc) return doc;
-    if (err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION || !json_explain(text, e)) fail(e, "%s", err.msg);
+    if (err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION || !json_explain(written, e)) fail(e, "%s", err.msg);
     return NULL;
 }
 
@@ -56,10 +57,10 @@ yyjson_doc *json_read(struct span text, uint32_t depth_max, struct json_err *e) 
     *e = (struct json_err){.offset = 0};
     if (text.n > JSON_BYTES_MAX) return fail(e, "text is too large"), NULL;
     if (depth_of(text) > depth_max) return fail(e, "exceeded max depth"), NULL;
-    if (utf8_valid(text)) return read_valid(text, e);
+    if (utf8_valid(text)) return read_valid(text, text, e);
     uint8_t *room = malloc(text.n * 3);
     if (!room) return fail(e, "out of memory"), NULL;
-    yyjson_doc *doc = read_valid(utf8_fix(text, room), e);
+    yyjson_doc *doc = read_valid(utf8_fix(text, room), text, e);
     free(room);
     return doc;
 }
@@ -175,15 +176,16 @@ static bool decode_time(yyjson_val *v, int64_t *to, struct json_err *e) {
                 text, text);
 }
 
-static bool all_strings(yyjson_val *v) {
+/* The first element that is no string; NULL when there is none. */
+static yyjson_val *odd_one(yyjson_val *v) {
     size_t i, max;
     yyjson_val *key, *item;
     if (yyjson_is_obj(v)) {
-        yyjson_obj_foreach(v, i, max, key, item) if (!yyjson_is_str(item)) return false;
+        yyjson_obj_foreach(v, i, max, key, item) if (!yyjson_is_str(item)) return item;
     } else {
-        yyjson_arr_foreach(v, i, max, item) if (!yyjson_is_str(item)) return false;
+        yyjson_arr_foreach(v, i, max, item) if (!yyjson_is_str(item)) return item;
     }
-    return true;
+    return NULL;
 }
 
 static bool decode_tree(yyjson_val *v, const struct json_table *t, const struct json_field *f,
@@ -191,8 +193,9 @@ static bool decode_tree(yyjson_val *v, const struct json_table *t, const struct 
     bool object = f->type == JSON_OBJECT || f->type == JSON_STRMAP;
     must(object || f->type == JSON_ARRAY || f->type == JSON_STRINGS);
     if (object ? !yyjson_is_obj(v) : !yyjson_is_arr(v)) return wrong_type(v, t, f, false, e);
-    if ((f->type == JSON_STRINGS || f->type == JSON_STRMAP) && !all_strings(v))
-        return wrong_type(v, t, f, false, e);
+    bool strings = f->type == JSON_STRINGS || f->type == JSON_STRMAP;
+    yyjson_val *odd = strings ? odd_one(v) : NULL;
+    if (odd) return wrong_type(odd, t, &(struct json_field){.name = f->name, .type = JSON_STR}, false, e);
     *to = v;
     return true;
 }

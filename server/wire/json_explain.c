@@ -12,6 +12,7 @@ struct scan {
     struct span s;
     size_t at;
     const char *context; /* set: s.p[at] is wrong, or, at the end, missing */
+    bool inside;         /* of a number, literal or escape, where not even a blank may stand */
     char open[JSON_DEPTH_MAX + 1];
     size_t depth;
 };
@@ -25,16 +26,21 @@ static bool bad(struct scan *x, const char *context) {
     return false;
 }
 
+static bool bad_inside(struct scan *x, const char *context) {
+    x->inside = true;
+    return bad(x, context);
+}
+
 static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
 static bool is_hex(uint8_t c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 static bool is_space(uint8_t c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 static bool scan_escape(struct scan *x) {
     uint8_t c = peek(x);
-    if (c == 0 || !strchr("bfnrt\\/\"u", c)) return bad(x, "in string escape code");
+    if (c == 0 || !strchr("bfnrt\\/\"u", c)) return bad_inside(x, "in string escape code");
     x->at++;
     for (int i = 0; c == 'u' && i < 4; i++, x->at++) {
-        if (!is_hex(peek(x))) return bad(x, "in \\u hexadecimal character escape");
+        if (!is_hex(peek(x))) return bad_inside(x, "in \\u hexadecimal character escape");
     }
     return true;
 }
@@ -55,20 +61,20 @@ static void scan_digits(struct scan *x) {
 
 static bool scan_number(struct scan *x) {
     x->at += peek(x) == '-';
-    if (!is_digit(peek(x))) return bad(x, "in numeric literal");
+    if (!is_digit(peek(x))) return bad_inside(x, "in numeric literal");
     if (peek(x) == '0')
         x->at++;
     else
         scan_digits(x);
     if (peek(x) == '.') {
         x->at++;
-        if (!is_digit(peek(x))) return bad(x, "after decimal point in numeric literal");
+        if (!is_digit(peek(x))) return bad_inside(x, "after decimal point in numeric literal");
         scan_digits(x);
     }
     if (peek(x) == 'e' || peek(x) == 'E') {
         x->at++;
         x->at += peek(x) == '+' || peek(x) == '-';
-        if (!is_digit(peek(x))) return bad(x, "in exponent of numeric literal");
+        if (!is_digit(peek(x))) return bad_inside(x, "in exponent of numeric literal");
         scan_digits(x);
     }
     return true;
@@ -93,7 +99,7 @@ static bool scan_literal(struct scan *x) {
     must(peek(x) == (uint8_t)words[w].word[0]);
     x->at++;
     for (size_t i = 1; words[w].word[i]; i++, x->at++) {
-        if (peek(x) != (uint8_t)words[w].word[i]) return bad(x, words[w].context[i - 1]);
+        if (peek(x) != (uint8_t)words[w].word[i]) return bad_inside(x, words[w].context[i - 1]);
     }
     return true;
 }
@@ -188,11 +194,11 @@ bool json_explain(struct span text, struct json_err *e) {
     e->offset = x.at < text.n ? x.at + 1 : text.n;
     if (!*x.context) {
         snprintf(e->text, sizeof e->text, "exceeded max depth");
-    } else if (x.at >= text.n) {
+    } else if (x.at >= text.n && !x.inside) {
         snprintf(e->text, sizeof e->text, "unexpected end of JSON input");
     } else {
         char c[8];
-        quote(text.p[x.at], c);
+        quote(x.at < text.n ? text.p[x.at] : ' ', c); /* Go's scanner tries a blank at the end */
         snprintf(e->text, sizeof e->text, "invalid character %s %s", c, x.context);
     }
     return true;
