@@ -14,19 +14,24 @@
  * FRAME      one commit. Aligned to `block` bytes (the device's physical block, at least 512, 4096 when unknown), padded with
  *            zeros, never rewritten. struct frame_header stands at its start and again in its last bytes. frame_no counts
  *            frames of the log from 1 without gaps. prev is the hash (frame_hash) of the frame before it in the log, 0 in
- *            the first. durable_through is the highest frame known durable when this one was sealed.
- *            crc: the header up to crc, seeded with the epoch's low word; body: the records' crc fields in order, each 4 bytes.
+ *            the first and when that one was found damaged. durable_through is the highest frame known durable when this one was sealed.
+ *            crc: the header up to crc, seeded with the epoch's low word; body: the records' crc fields in order, each 4 bytes,
+ *            unseeded. frame_hash: h = 0, then h = mix64(h ^ w) for each of the header's ten 8-byte words w (base/bytes.h).
+ *            rec_seed: the low word of mix64(epoch + mix64(offset)).
  *            A frame is WHOLE when both headers are valid and equal, and each of its records is.
  *
  * RECORD     8-byte aligned in the frame, directly behind the header or the record before it. struct rec_header, then
  *            subject, header block (NATS/1.0...), payload: as they go out on the wire, then zeros to 8 bytes.
- *            head_crc: the header up to head_crc; crc: header up to crc, then the body without padding. Both are seeded with
- *            rec_seed(epoch, offset in file), so that a record in the wrong place never validates. A reader that loses its
+ *            head_crc: the header up to head_crc, seeded with rec_seed(epoch, offset in file), so that a record in the wrong
+ *            place never validates. crc: head_crc's value continued over the body without padding (over the bytes of the
+ *            head_crc field it would forget its seed: a CRC run over its own value is a constant). A reader that loses its
  *            place tries every 8 bytes up to the end of the frame until a head_crc fits.
  *
  * FRAGMENT   a record that would not fit a frame is cut into REC_FRAGMENT records of the same stream and sequence in order;
- *            each payload begins with struct frag_header. The record exists once its last fragment (offset + bytes ==
- *            total) is there; a run without its last fragment never existed. Its location is that of the first fragment.
+ *            each payload begins with struct frag_header and goes on with bytes of the body; subject and header block of a
+ *            fragment are empty. The record exists once its last fragment (offset + bytes == total) is there; a run without its
+ *            last fragment never existed. A run lies in one segment, nothing between its pieces. Its location is that of
+ *            the first fragment.
  *
  * MOVED      REC_MOVED is a message that compaction copied: same stream, sequence and time; replay never takes it for new.
  *            REC_SWAP names the segments whose live records were all copied before it: from then on they are empty.
@@ -34,11 +39,14 @@
  * RECOVERY   Segments in the order of their numbers, frames in order. The first frame n that is not whole and behind which no
  *            valid frame carries durable_through >= n was in flight: the log ends before it. If one does, n was durable and is
  *            damaged: its good records count, the others are reported as lost, and reading goes on. After an unclean
- *            stop writing goes on in a new segment with a new epoch. A frame marked FRAME_CLOSING has no records; it is written
- *            10 ms after the last append so that damage in an acknowledged tail is told from a tear.
+ *            stop writing goes on in a new segment with a new epoch, whose header names the frame it goes on with: frames of that
+ *            number and above in older segments never existed, those below it were whole and durable. Frame numbers jump
+ *            only between segments, behind a FRAME_LAST: there whole segments were recycled.
+ *            A frame marked FRAME_CLOSING has no records; it is written 10 ms after the last append so that damage in an
+ *            acknowledged tail is told from a tear.
  *
  * ATOMICITY  A frame is atomic. A batch larger than a frame carries REC_F_BATCH in each record and REC_F_BATCH_END in the last;
- *            without its end it never existed.
+ *            without its end it never existed. The records of a batch stand together: any other record between them ends it.
  */
 #pragma once
 #include <stdint.h>
@@ -68,12 +76,18 @@ struct seg_header {
     uint32_t log, reserved;
     uint64_t segno, epoch, size;
     int64_t created_ns;
-    uint8_t zero[20];
+    uint64_t first_frame; /* writing went on here after a stop, with this frame; 0 otherwise. See RECOVERY */
+    uint8_t zero[12];
     uint32_t crc;
 };
 static_must(sizeof(struct seg_header) == 96);
 
-enum frame_flag { FRAME_CLOSING = 1, FRAME_INTERVAL = 2 /* written without O_DSYNC */ };
+enum frame_flag {
+    FRAME_CLOSING = 1,  /* no records */
+    FRAME_INTERVAL = 2, /* written without O_DSYNC */
+    FRAME_LAST = 4,     /* the last of its segment: the log goes on in a later one */
+    FRAME_CLEAN = 8,    /* the last of an orderly stop, nothing else in flight; the next frame has no records */
+};
 
 struct frame_header {
     uint32_t magic, flags;

@@ -45,7 +45,11 @@ struct store_owner {
     void (*on_commit)(void *ctx, uint64_t written, uint64_t durable);
     void (*on_failed)(void *ctx, enum err why);
     /* Space is wanted back: append again the full state (REC_STREAM, REC_CONSUMER) of everything whose newest full record lies
-     * in a segment numbered <= segno. Segments without live messages up to it are recycled once that is durable. */
+     * in a segment numbered <= segno, now or over the next ticks, then call store_rewritten(segno). Segments without live
+     * messages up to it are recycled once that is durable. What is gone must stay gone: append REC_STREAM_GONE and
+     * REC_CONSUMER_GONE again too when they lie there, unless store_first_segno() says that nothing older than the
+     * subject's own records remains. A full record must itself say which messages are deleted: the REC_DELETE and
+     * REC_PURGE records before it may be gone. Not called again before store_rewritten(). */
     void (*rewrite)(void *ctx, uint64_t segno);
 };
 
@@ -65,7 +69,8 @@ struct store_config {
     void *log_ctx;
 };
 
-/* Opens or creates the log: recovers (owner.apply for every record), then continues in a fresh place. Blocks while reading. */
+/* Opens or creates the log: recovers (owner.apply for every record), then continues in a fresh place. Blocks while reading.
+ * *s is set before the first upcall, so that apply may call store_dead(); on an error it is NULL again. */
 enum err store_open(struct store **s, const struct store_config *cfg, struct io *io, const struct store_owner *owner) MUST_USE;
 /* Commits, waits for what is in flight (bounded: 10 s), writes a closing frame, closes. */
 void store_close(struct store *s);
@@ -99,7 +104,7 @@ struct store_wait {
 };
 /* The record at loc, checksum verified. ERR_OK: the spans are valid until the next store_commit(). ERR_LATER: a read was
  * started (or joined); w->on_ready follows, then call again. ERR_CORRUPT (reported to owner.damaged once), ERR_IO, ERR_FULL (cache
- * full of reads in flight: again next tick). A fragmented record is gathered first, bounded by the cache. */
+ * full of reads in flight: again next tick), ERR_NONE (the segment was recycled: the record was dead). A fragmented record is gathered first, bounded by the cache. */
 enum err store_read(struct store *s, uint64_t loc, struct store_wait *w, struct rec *out) MUST_USE;
 void store_wait_init(struct store_wait *w);
 void store_wait_cancel(struct store_wait *w);
@@ -108,6 +113,10 @@ void store_read_ahead(struct store *s, uint64_t loc);
 
 /* The message record at loc (of this many bytes: rec_size) is no longer wanted. */
 void store_dead(struct store *s, uint64_t loc, size_t bytes);
+/* The owner appended everything that owner.rewrite(segno) asked for. */
+void store_rewritten(struct store *s, uint64_t segno);
+/* The lowest number of a segment that may hold records: nothing older is left in the log. */
+uint64_t store_first_segno(const struct store *s);
 /* Bytes a message record takes in the log. */
 size_t rec_size(size_t subject, size_t hdr, size_t payload);
 

@@ -1,0 +1,261 @@
+/* core.h - the inside of a log, for the units of this folder only.
+ *
+ *     append.c   records into the frame being filled
+ *     commit.c   frames to the disk, watermarks
+ *     segment.c  segment files and where the next frame goes
+ *     maker.c    prepares segments in the background
+ *     read.c     records out of the buffer or the cache
+ *     cache.c    blocks read from disk
+ *     recover.c  the log as it was found at open (scan.c, replay.c)
+ *     reclaim.c  segments nobody needs any more
+ *
+ * Frame numbers are dense, so every watermark is one number:
+ *     oldest <= [in the buffer] < ... durable <= written <= submitted <= sealed < filling = sealed + 1
+ */
+#pragma once
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "io/io.h"
+#include "store/frame.h"
+#include "store/store.h"
+
+enum {
+    SLOTS_MAX = 16, /* frames in flight */
+    BUF_ALIGN = 4096,
+    FILL_STEP = 1 << 20,    /* one write of zeros */
+    BLOCK_SIZE = 128 << 10, /* of the read cache */
+    SEG_SIZE_STEP = BLOCK_SIZE,
+    GATHERS = 4
+};
+#define RIDE_NS        ((uint64_t)10 * 1000 * 1000) /* STORE_RIDE waits at most this long */
+#define CLOSING_NS     ((uint64_t)10 * 1000 * 1000) /* a closing frame follows the last append by this */
+#define SPACE_RETRY_NS ((uint64_t)500 * 1000 * 1000)
+#define CLOSE_WAIT_NS  ((uint64_t)10 * 1000 * 1000 * 1000)
+
+/* A frame in the write buffer. Lifecycle: filling -> sealed -> flying -> written; gone when the buffer's head
+ * passes it. */
+enum frame_state { FRAME_GONE, FRAME_FILLING, FRAME_SEALED, FRAME_FLYING, FRAME_WRITTEN };
+struct frame {
+    struct seg *seg;              /* only until it is written: segments come and go */
+    uint64_t segno, off, through; /* through: the durable watermark it carries */
+    size_t pos;                   /* in the buffer */
+    uint32_t size, cap, used, records, body;
+    uint8_t state, flags;
+    bool sync; /* holds something that was asked to be durable */
+};
+
+/* A segment file. FREE files keep their old header until the next use; they count as part of the log until
+ * then. */
+enum seg_state { SEG_FREE, SEG_MAKING, SEG_READY, SEG_ACTIVE, SEG_SEALED };
+struct seg {
+    struct list link;  /* ready, free */
+    struct list dirty; /* written without sync since the last sync */
+    struct list open;  /* sealed and its file is open, least recently used first */
+    uint32_t file;
+    int fd; /* -1: not open */
+    enum seg_state state;
+    bool headed;    /* the header is durable: frames may go there */
+    bool unwritten; /* holds extents that were never written */
+    bool damaged;   /* something in it did not read */
+    uint32_t block; /* alignment of its frames */
+    uint64_t segno, epoch, size;
+    uint64_t first_frame; /* recovery: what the header says */
+    uint64_t end;         /* behind the last frame placed */
+    uint64_t on_disk;     /* behind the last frame of the contiguous written prefix */
+    uint64_t last_no;     /* the last frame placed */
+    uint64_t live;        /* bytes of message records still wanted */
+    uint64_t dead_at;     /* the frame that was being filled when a record of this segment died last */
+    uint64_t needs;       /* segment where a batch begins that goes on here; 0: none */
+    uint32_t reads;       /* in flight */
+};
+
+struct slot {
+    struct io_op op;
+    struct store *s;
+    uint64_t no; /* 0: free */
+    uint64_t started_ns;
+};
+
+/* Prepares one segment at a time; see maker.c. */
+enum maker_stage {
+    MAKER_IDLE,
+    MAKER_ALLOCATE,
+    MAKER_ZERO,
+    MAKER_SYNC,
+    MAKER_HEAD,
+    MAKER_HEAD_COPY,
+    MAKER_DIR
+};
+struct maker {
+    struct io_op op;
+    struct seg *seg;
+    enum maker_stage stage;
+    bool fresh;  /* a new file: its directory entry must be synced */
+    bool taken;  /* the log could not wait: frames are queued for it already */
+    bool paused; /* yielded to commits */
+    bool no_space;
+    bool waited; /* an append was refused for want of a segment */
+    bool tell;   /* it may try again */
+    uint64_t zero_off, retry_ns, old_segno;
+    uint64_t want;     /* a record needs a segment of at least this size */
+    struct region mem; /* zeros, then 8 KiB for the headers */
+};
+
+struct block; /* cache.c */
+struct cache {
+    struct region mem;
+    struct block *blocks;
+    uint32_t *buckets;
+    uint32_t count, mask, used;
+    struct list lru, spare;
+    uint64_t reads, hits;
+};
+
+/* A fragmented record being put together. */
+struct gather {
+    struct region mem;
+    uint64_t loc, next_off; /* loc 0: free */
+    uint64_t touched_ns, tick;
+    size_t got, total;
+    struct rec rec;
+    uint32_t subject_size, hdr_size;
+};
+
+struct store {
+    struct store_config cfg;
+    struct store_owner owner;
+    struct io *io;
+    struct log log;
+    char path[256];
+    int dirfd;
+    uint32_t block;
+    bool direct, failed, closing, opened;
+    enum err why;
+
+    struct frame *frames;
+    uint64_t frames_mask;
+    uint64_t oldest, sealed, submitted, written, durable;
+    uint64_t proof;     /* the highest durable_through that lies durably on disk itself */
+    bool filling;       /* frame sealed + 1 is open */
+    bool forced;        /* commit it at this tick's end */
+    uint64_t ride_ns;   /* the oldest record in it that rides; UINT64_MAX: none */
+    uint64_t append_ns; /* last append */
+    uint64_t prev_hash;
+    bool closed_off; /* the last frame sealed has no records */
+    struct slot slots[SLOTS_MAX];
+    uint32_t flying;
+
+    struct region buf;
+    size_t buf_head, buf_cap, buf_registered;
+    bool refused;    /* ERR_FULL was said: commit soon, so that on_commit follows */
+    uint64_t pinned; /* the oldest frame handed to a reader since the last commit; UINT64_MAX: none */
+    uint64_t tick;
+    uint64_t appended, placed; /* bytes of records; bytes of frames */
+    size_t backlog;            /* bytes of records sealed and not written */
+
+    /* interval mode */
+    struct list dirty, syncing;
+    struct io_op sync_op;
+    bool sync_busy;
+    uint64_t sync_through, sync_wanted, sync_from_ns;
+
+    struct seg **segs; /* by number; all but free and making ones */
+    size_t segs_len, segs_cap;
+    struct list ready, free, open;
+    uint32_t ready_count, free_count, open_count;
+    uint32_t next_file;
+    struct rng rng; /* epochs */
+    uint64_t next_segno;
+    struct seg *place; /* where the next frame goes, at place->end; NULL: the next segment's start */
+    struct maker maker;
+    uint64_t batch_from; /* segment where an open batch began; 0: none */
+
+    struct cache cache;
+    struct region arena; /* records that cross blocks, until the next commit */
+    size_t arena_used;
+    struct gather gathers[GATHERS];
+    struct map_u64 reported;
+
+    uint64_t rewrite_asked, rewrite_done_at; /* segment number; frame that must be durable, 0: still asked */
+    uint64_t reclaim_ns;                     /* next look for dead segments */
+    struct io_op unlink_op;
+    struct list unlinked,
+        unlinking; /* segments whose removal is not durable yet; the sync that makes it so runs */
+
+    struct store_stats stats;
+};
+
+static inline struct frame *frame_at(struct store *s, uint64_t no) { return &s->frames[no & s->frames_mask]; }
+static inline uint64_t loc_of(uint64_t segno, uint64_t off) { return segno << 32 | off / REC_ALIGN; }
+static inline uint64_t loc_seg(uint64_t loc) { return loc >> 32; }
+static inline uint64_t loc_off(uint64_t loc) { return (loc & UINT32_MAX) * REC_ALIGN; }
+
+/* --- segment.c --- */
+struct seg *seg_new(struct store *s, uint32_t file); /* NULL: out of memory */
+void seg_name(const struct seg *g, char out[16]);
+enum err seg_open_file(struct store *s, struct seg *g, bool create) MUST_USE;
+void seg_close_file(struct store *s, struct seg *g);
+void seg_discard(struct store *s, struct seg *g); /* closes, frees the struct; the file stays */
+struct seg *seg_find(const struct store *s, uint64_t segno);
+/* The same, with its file open for reading. */
+enum err seg_for_read(struct store *s, uint64_t segno, struct seg **g) MUST_USE;
+enum err seg_list_add(struct store *s, struct seg *g) MUST_USE; /* keeps the order */
+void seg_list_remove(struct store *s, struct seg *g);
+void seg_fill_header(struct store *s, struct seg *g, uint64_t first_frame, struct seg_header *h);
+/* Blocking, for open: a file with zeros and headers, in the directory, durable, at the end of the list and
+ * s->place. */
+enum err seg_make_now(struct store *s, uint64_t first_frame) MUST_USE;
+uint64_t seg_next_size(const struct store *s);
+/* The next segment becomes s->place. ERR_FULL: being allocated; ERR_NOSPC. need: bytes of frames that must
+ * fit. */
+enum err seg_advance(struct store *s, uint64_t need) MUST_USE;
+/* Would seg_advance() work now? Starts what is needed for it. */
+enum err seg_can_advance(struct store *s, uint64_t need) MUST_USE;
+void seg_number(struct store *s, struct seg *g); /* gives it the next number and an epoch */
+
+/* --- maker.c --- */
+void maker_init(struct store *s);
+void maker_deinit(struct store *s);
+void maker_run(struct store *s);         /* once a tick */
+void maker_kick(struct store *s);        /* the log needs a segment now */
+struct seg *maker_take(struct store *s); /* cuts the preparation short, NULL when nothing is allocated */
+bool maker_wanted(const struct store *s);
+bool maker_busy(const struct store *s);
+
+/* --- append.c --- */
+/* Opens frame sealed + 1 at s->place. ERR_FULL when the buffer has no room. */
+enum err frame_begin(struct store *s) MUST_USE;
+enum err buffer_init(struct store *s, uint64_t next_no) MUST_USE;
+void buffer_deinit(struct store *s);
+void buffer_settle(struct store *s); /* once a tick */
+
+/* --- commit.c --- */
+void frame_finish(struct store *s, unsigned flags); /* seals the frame being filled */
+void commit_fail(struct store *s, enum err why, const char *what);
+void commit_nudge(struct store *s); /* on_commit with the watermarks as they are: try again */
+void commit_closing(struct store *s, unsigned flags); /* writes a frame without records */
+
+/* --- read.c, cache.c --- */
+enum err reader_init(struct store *s) MUST_USE;
+void reader_deinit(struct store *s);
+void reader_settle(struct store *s); /* once a tick */
+void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, const struct rec *r,
+                   const char *what);
+enum err cache_init(struct store *s) MUST_USE;
+void cache_deinit(struct store *s);
+/* The block's bytes: ERR_OK: *p and how many are valid in *n, until the next commit. ERR_LATER: w waits (w
+ * may be NULL). */
+enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, struct store_wait *w,
+                   const uint8_t **p, size_t *n) MUST_USE;
+void cache_prefetch(struct store *s, struct seg *g, uint64_t index);
+
+/* --- recover.c --- */
+enum err recover(struct store *s) MUST_USE;
+
+/* --- reclaim.c --- */
+void reclaim_run(struct store *s); /* once a tick */
+void reclaim_free(struct store *s,
+                  struct seg *g); /* a segment nobody needs, not on the list: into the pool */

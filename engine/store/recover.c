@@ -1,0 +1,464 @@
+/* recover.c - the log as it is found at open, by the rules of format.h, RECOVERY.
+ *
+ * The happy path reads segment after segment, frame after frame, and applies each record. At a place where
+ * the next frame is not whole the question is only whether the missing frames had been durable. They had when
+ * a valid frame behind them says so (durable_through) or when writing already went on with a higher number
+ * after an earlier stop. Then their good records count, the rest is reported, and reading goes on behind
+ * them; else the log ends there.
+ *
+ * Everything is decided from what lies on disk and nothing on disk changes before the decision, so that
+ * recovery may be interrupted and repeated; its first write is the header of the segment that says where
+ * writing goes on. What can fail: reading the folder, a foreign or newer file, memory; the log is then left
+ * as it was. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/must.h"
+#include "store/replay.h"
+#include "store/scan.h"
+
+#define PROGRESS_NS ((uint64_t)1000 * 1000 * 1000)
+
+/* A place where a segment stopped being readable with nothing valid behind it in the same segment. */
+struct stop {
+    size_t seg;
+    uint64_t off, to; /* behind `to` lie frames that were given up */
+};
+
+struct recovery {
+    struct store *s;
+    struct window win;
+    struct replay replay;
+    uint64_t next;      /* the frame expected */
+    uint64_t last_hash; /* of the frame before it; 0: it was not whole */
+    bool first;         /* nothing was read yet: the log may begin with any number */
+    bool clean, ended;  /* the last frame said so: orderly stop; last of its segment */
+    uint64_t known;     /* frames up to this one were durable */
+    size_t ahead_seg;   /* how far was looked for proof */
+    uint64_t ahead_off;
+    uint64_t *limits;     /* by segment: frames from this number on were given up by a later recovery */
+    struct stop stops[2]; /* the first two since the last whole frame */
+    size_t stops_len;
+    bool at_end;
+    uint64_t end_off;
+    size_t last_seg; /* of the last frame that counts; SIZE_MAX: none */
+    uint64_t progress_ns;
+};
+
+/* --- loading the segments --- */
+
+static bool header_copy(struct window *w, struct seg *g, uint64_t off, struct seg_header *h, bool *blank) {
+    const uint8_t *p = window_at(w, g, off, SEG_HEADER_COPY);
+    if (!p) return false;
+    for (size_t i = 0; i < sizeof *h; i++) *blank = *blank && p[i] == 0;
+    memcpy(h, p, sizeof *h);
+    return seg_header_ok(h);
+}
+
+static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h) {
+    if (h->version != FORMAT_VERSION) return ERR_FORMAT;
+    if (memcmp(h->uuid, s->cfg.uuid, sizeof h->uuid) != 0 || h->log != s->cfg.log) return ERR_FOREIGN;
+    bool sane = h->block >= 512 && h->block <= SEG_HEADERS_BYTES && (h->block & (h->block - 1)) == 0 &&
+                h->segno > 0 && h->segno < UINT32_MAX && h->size > SEG_HEADERS_BYTES &&
+                h->size % h->block == 0;
+    if (!sane) return ERR_CORRUPT;
+    g->segno = h->segno;
+    g->epoch = h->epoch;
+    g->size = h->size;
+    g->block = h->block;
+    g->first_frame = h->first_frame;
+    g->headed = true;
+    g->state = SEG_SEALED;
+    if (g->segno >= s->next_segno) s->next_segno = g->segno + 1;
+    return ERR_OK;
+}
+
+static void quarantine(struct store *s, struct seg *g) {
+    char name[16], bad[16];
+    seg_name(g, name);
+    snprintf(bad, sizeof bad, "%08x.bad", g->file);
+    struct store_damage d = {
+        .off = 0, .size = g->size, .what = "a segment whose headers are both damaged; set aside"};
+    log_line(&s->log, LOG_ERROR, "log %04x: %s: both headers are damaged; renamed to %s", s->cfg.log, name,
+             bad);
+    s->stats.damaged++;
+    if (io_file_rename(s->io, s->dirfd, name, bad))
+        log_line(&s->log, LOG_ERROR, "log %04x: %s cannot be renamed", s->cfg.log, name);
+    if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
+    seg_discard(s, g);
+}
+
+static enum err load(struct recovery *r, uint32_t file) {
+    struct store *s = r->s;
+    struct seg *g = seg_new(s, file);
+    if (!g) return ERR_NOMEM;
+    enum err e = seg_open_file(s, g, false);
+    if (!e) e = io_file_size(s->io, g->fd, &g->size);
+    if (e) {
+        seg_discard(s, g);
+        return e;
+    }
+    struct seg_header a, b;
+    bool blank = true;
+    bool first = g->size >= SEG_HEADER_COPY && header_copy(&r->win, g, 0, &a, &blank);
+    bool second = g->size >= SEG_HEADERS_BYTES && header_copy(&r->win, g, SEG_HEADER_COPY, &b, &blank);
+    r->win.g = NULL;
+    if (r->win.why)
+        e = r->win.why;
+    else if (first || second)
+        e = adopt(s, g, first && (!second || a.segno >= b.segno) ? &a : &b);
+    else if (!blank) {
+        quarantine(s, g);
+        return ERR_OK;
+    } else { /* a stop while it was being made */
+        g->unwritten = true;
+        g->size -= g->size % SEG_SIZE_STEP;
+        reclaim_free(s, g);
+        return ERR_OK;
+    }
+    if (!e && seg_find(s, g->segno)) e = ERR_CORRUPT; /* a copied file */
+    if (!e) e = seg_list_add(s, g);
+    if (e) {
+        log_line(&s->log, LOG_ERROR, "log %04x: %08x.seg: %s", s->cfg.log, file, err_text(e));
+        seg_discard(s, g);
+    }
+    return e;
+}
+
+static bool segment_file(const char *name, const char *suffix, uint32_t *file) {
+    char *end;
+    unsigned long n = strtoul(name, &end, 16);
+    *file = (uint32_t)n;
+    return end == name + 8 && strcmp(end, suffix) == 0;
+}
+
+static enum err load_all(struct recovery *r) {
+    struct store *s = r->s;
+    struct io_dirent_list names;
+    enum err e = io_dir_list(s->io, s->dirfd, &names);
+    if (e) return e;
+    for (size_t i = 0; i < names.count && !e; i++) {
+        uint32_t file;
+        if (segment_file(names.names[i], ".seg", &file))
+            e = load(r, file);
+        else if (segment_file(names.names[i], ".bad", &file) && file >= s->next_file)
+            s->next_file = file + 1;
+    }
+    free(names.names);
+    return e;
+}
+
+/* Writing that went on in a segment gave up what follows in the segments before it. */
+static enum err set_limits(struct recovery *r) {
+    struct store *s = r->s;
+    r->limits = calloc(s->segs_len + 1, sizeof *r->limits);
+    if (!r->limits) return ERR_NOMEM;
+    uint64_t limit = UINT64_MAX;
+    for (size_t i = s->segs_len; i-- > 0;) {
+        r->limits[i] = limit;
+        uint64_t begins = s->segs[i]->first_frame;
+        if (begins && begins < limit) limit = begins;
+    }
+    return ERR_OK;
+}
+
+/* --- proof --- */
+
+/* Were frames up to n durable? Looks at what lies behind the place reading has come to, each place once. */
+static bool proven(struct recovery *r, size_t seg, uint64_t off, uint64_t n) {
+    struct store *s = r->s;
+    uint64_t limit = r->limits[seg];
+    if (limit != UINT64_MAX && limit - 1 > r->known) r->known = limit - 1;
+    if (r->ahead_seg < seg || (r->ahead_seg == seg && r->ahead_off < off))
+        r->ahead_seg = seg, r->ahead_off = off;
+    while (r->known < n && r->ahead_seg < s->segs_len && !r->win.why) {
+        struct seg *g = s->segs[r->ahead_seg];
+        struct found f;
+        if (scan_next(&r->win, g, r->ahead_off, &f)) {
+            bool counts = f.h.frame_no < r->limits[r->ahead_seg];
+            if (counts && f.h.durable_through > r->known) r->known = f.h.durable_through;
+            r->ahead_off = f.h.off + f.h.size;
+        } else {
+            r->ahead_seg++;
+            r->ahead_off = SEG_HEADERS_BYTES;
+        }
+    }
+    return r->known >= n;
+}
+
+/* --- damage --- */
+
+static bool salvage_unknown(struct recovery *r, struct seg *g, uint64_t from, uint64_t to) {
+    while (from < to) {
+        size_t n = to - from < FRAME_SIZE_MAX ? (size_t)(to - from) : FRAME_SIZE_MAX;
+        const uint8_t *p = window_at(&r->win, g, from, n);
+        if (!p) return false;
+        replay_unknown(&r->replay, p, n, g, from);
+        from += n;
+    }
+    return true;
+}
+
+/* Frames up to number `upto` between two places in g are not whole but were durable. */
+static void salvage(struct recovery *r, struct seg *g, uint64_t from, uint64_t to, uint64_t upto) {
+    uint64_t at = from;
+    while (at < to && !r->win.why) {
+        struct found f;
+        bool any = scan_next(&r->win, g, at, &f) && f.h.off >= at && f.h.off + f.h.size <= to;
+        if (!salvage_unknown(r, g, at, any ? f.h.off : to)) return;
+        if (!any || f.h.frame_no > upto) break;
+        const uint8_t *p = window_at(&r->win, g, f.h.off, f.h.size);
+        if (!p) return;
+        replay_damaged(&r->replay, p, &f.h, g);
+        at = f.h.off + f.h.size;
+        g->end = g->on_disk = at;
+    }
+}
+
+/* Frames up to number `upto` are missing since the last whole one: what can be said of them was in these
+ * places. */
+static void salvage_stops(struct recovery *r, uint64_t upto) {
+    for (size_t i = 0; i < r->stops_len; i++) {
+        struct stop t = r->stops[i];
+        struct seg *g = r->s->segs[t.seg];
+        struct found f;
+        bool used = t.off > SEG_HEADERS_BYTES || scan_next(&r->win, g, t.off, &f);
+        if (!used) continue;
+        salvage(r, g, t.off, t.to, upto);
+        g->end = g->on_disk = t.to;
+        if (r->last_seg == SIZE_MAX || r->last_seg < t.seg) r->last_seg = t.seg;
+    }
+    r->stops_len = 0;
+}
+
+/* Frame m is the next that can be read, in segment i at off; skipped_from: the place in the same segment
+ * where the frames missing before it should be, 0: none. false: some of them were in flight, and the log ends
+ * before those. */
+static bool close_gap(struct recovery *r, size_t i, uint64_t off, uint64_t skipped_from, uint64_t m) {
+    struct seg *g = r->s->segs[i];
+    must(m >= r->next);
+    if (m == r->next ||
+        (r->first && !r->stops_len && !skipped_from)) { /* nothing missing, or recycled before this one */
+        r->stops_len = 0;
+        r->next = m;
+        return true;
+    }
+    bool all = proven(r, i, skipped_from ? skipped_from : off, m - 1);
+    uint64_t upto = all ? m - 1 : r->known;
+    if (upto >= r->next) {
+        salvage_stops(r, upto);
+        if (skipped_from) salvage(r, g, skipped_from, off, upto);
+        r->next = upto + 1;
+        r->last_hash = 0;
+    }
+    r->stops_len = 0;
+    r->first = false;
+    r->clean = false;
+    r->at_end = !all;
+    return all;
+}
+
+/* --- walking --- */
+
+static bool whole_at(struct recovery *r, size_t i, uint64_t off, struct frame_header *h, const uint8_t **p) {
+    struct seg *g = r->s->segs[i];
+    if (!scan_head(&r->win, g, off, h)) return false;
+    *p = window_at(&r->win, g, off, h->size);
+    return *p && frame_whole(*p, h);
+}
+
+static void progress(struct recovery *r, const struct seg *g) {
+    struct store *s = r->s;
+    io_clock_refresh(s->io);
+    if (io_now(s->io) < r->progress_ns) return;
+    r->progress_ns = io_now(s->io) + PROGRESS_NS;
+    log_line(&s->log, LOG_INFO, "log %04x: reading segment %llu, %llu MiB, %llu records so far", s->cfg.log,
+             (unsigned long long)g->segno, (unsigned long long)(r->win.bytes >> 20),
+             (unsigned long long)r->replay.records);
+}
+
+/* Takes the whole frame at off in; false when it does not follow what was read. */
+static bool take(struct recovery *r, size_t i, uint64_t off, const struct frame_header *h, const uint8_t *p) {
+    struct seg *g = r->s->segs[i];
+    if (h->frame_no < r->next || h->frame_no >= r->limits[i]) return false;
+    if (h->frame_no > r->next) {
+        if (off != SEG_HEADERS_BYTES) return false; /* numbers jump between segments only */
+        if (!close_gap(r, i, off, 0, h->frame_no)) return false;
+        p = window_at(&r->win, g, off, h->size); /* the window may have moved */
+        if (!p) return false;
+    } else if (r->last_hash && h->prev && h->prev != r->last_hash) {
+        return false;
+    }
+    r->stops_len = 0;
+    replay_frame(&r->replay, p, h, g->segno);
+    if (h->durable_through > r->known) r->known = h->durable_through;
+    r->next = h->frame_no + 1;
+    r->last_hash = frame_hash(h);
+    r->first = false;
+    r->clean = h->flags & FRAME_CLEAN;
+    r->ended = h->flags & FRAME_LAST;
+    r->last_seg = i;
+    g->end = g->on_disk = off + h->size;
+    g->last_no = h->frame_no;
+    return true;
+}
+
+/* The place at off is not the next frame. Where to go on in this segment; 0: nowhere. */
+static uint64_t skip(struct recovery *r, size_t i, uint64_t off) {
+    struct seg *g = r->s->segs[i];
+    uint64_t at = off, to = g->size;
+    struct found f;
+    while (scan_next(&r->win, g, at, &f)) {
+        at = f.h.off + f.h.size;
+        if (f.h.frame_no >= r->limits[i]) {
+            if (f.h.off >= off) to = f.h.off;
+            break;
+        }
+        if (f.at_end || f.h.off <= off || f.h.frame_no <= r->next) continue;
+        if (!close_gap(r, i, f.h.off, off, f.h.frame_no)) return 0;
+        r->last_seg = i;
+        g->end = g->on_disk = f.h.off;
+        g->last_no = f.h.frame_no - 1;
+        return f.h.off;
+    }
+    if (r->stops_len < sizeof r->stops / sizeof *r->stops)
+        r->stops[r->stops_len++] = (struct stop){i, off, to};
+    return 0;
+}
+
+static void walk_segment(struct recovery *r, size_t i) {
+    struct seg *g = r->s->segs[i];
+    uint64_t off = SEG_HEADERS_BYTES, begins = g->first_frame;
+    g->end = g->on_disk = off;
+    r->ended = false;
+    if (begins) { /* writing went on here after a stop: what it left incomplete never existed */
+        replay_break(&r->replay);
+        if (begins > r->known + 1) r->known = begins - 1;
+        if (begins < r->next || !close_gap(r, i, off, 0, begins)) return;
+        r->clean = false;
+    }
+    while (off + g->block <= g->size && !r->at_end && !r->win.why && !r->replay.why) {
+        struct frame_header h;
+        const uint8_t *p;
+        progress(r, g);
+        if (r->next >= r->limits[i]) return; /* what follows here was given up */
+        bool taken = whole_at(r, i, off, &h, &p) && take(r, i, off, &h, p);
+        if (r->at_end || (taken && r->ended)) return;
+        off = taken ? off + h.size : skip(r, i, off);
+        if (!off) return;
+    }
+}
+
+/* --- where writing goes on --- */
+
+/* Segments without a frame or a good record that counts go back to the pool. */
+static void drop_unused(struct recovery *r) {
+    struct store *s = r->s;
+    for (size_t i = 0; i < s->segs_len;) {
+        struct seg *g = s->segs[i];
+        if (g->last_no || g->live || g->damaged) {
+            i++;
+            continue;
+        }
+        seg_list_remove(s, g);
+        reclaim_free(s, g);
+    }
+}
+
+/* What was read must be on disk before anything is built on it: after a kill it may lie in caches only. */
+static enum err settle(struct recovery *r) {
+    struct store *s = r->s;
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < s->segs_len && !e; i++) {
+        struct seg *g = s->segs[i];
+        if (g->last_no > r->known) {
+            if (g->fd < 0) e = seg_open_file(s, g, false);
+            if (!e) e = io_file_sync(s->io, g->fd);
+        }
+        if (g->fd >= 0) seg_close_file(s, g);
+    }
+    return e;
+}
+
+/* After an orderly stop: in the same segment, behind a frame without records, written before anything else.
+ * Should a stop tear it, nothing but this one block is written again. */
+static enum err go_on(struct recovery *r, struct seg *g) {
+    struct store *s = r->s;
+    enum err e = g->fd < 0 ? seg_open_file(s, g, false) : ERR_OK;
+    if (e) return e;
+    uint8_t *mem = s->maker.mem.p + FILL_STEP;
+    struct frame_header h = {
+        .flags = FRAME_CLOSING,
+        .frame_no = r->next,
+        .durable_through = r->next - 1,
+        .prev = r->last_hash,
+        .epoch = g->epoch,
+        .off = g->end,
+        .sealed_ns = io_wall(s->io),
+    };
+    frame_seal(mem, &h, g->block);
+    e = io_file_write(s->io, g->fd, mem, h.size, h.off, true);
+    if (e) return e;
+    g->end = g->on_disk = h.off + h.size;
+    g->last_no = r->next++;
+    g->state = SEG_ACTIVE;
+    s->place = g;
+    r->last_hash = frame_hash(&h);
+    return ERR_OK;
+}
+
+static enum err resume(struct recovery *r) {
+    struct store *s = r->s;
+    struct seg *last = r->clean && s->segs_len ? s->segs[s->segs_len - 1] : NULL;
+    if (last &&
+        (last->last_no != r->next - 1 || last->block != s->block || last->size - last->end < 3 * s->block))
+        last = NULL;
+    enum err e = settle(r);
+    if (e) return e;
+    if (!r->clean && r->last_seg != SIZE_MAX) {
+        log_line(&s->log, LOG_INFO,
+                 "log %04x: not closed in order; going on with frame %llu in a new segment", s->cfg.log,
+                 (unsigned long long)r->next);
+    }
+    e = last ? go_on(r, last) : seg_make_now(s, r->next);
+    if (!e) e = buffer_init(s, r->next);
+    s->prev_hash = r->last_hash;
+    s->proof = r->next - 1;
+    s->closed_off =
+        true; /* nothing to close off: what was read is known to be durable by what was just written */
+    return e;
+}
+
+static enum err walk(struct recovery *r) {
+    struct store *s = r->s;
+    enum err e = load_all(r);
+    if (!e) e = set_limits(r);
+    for (size_t i = 0; i < s->segs_len && !e && !r->at_end; i++) {
+        walk_segment(r, i);
+        e = r->win.why ? r->win.why : r->replay.why;
+        struct seg *g = s->segs[i];
+        if (g->fd >= 0) seg_close_file(s, g);
+        r->win.g = NULL;
+    }
+    replay_break(&r->replay);
+    return e;
+}
+
+enum err recover(struct store *s) {
+    struct recovery r = {.s = s, .next = 1, .first = true, .last_seg = SIZE_MAX};
+    must(!s->opened && s->segs_len == 0);
+    s->next_segno = 1;
+    replay_init(&r.replay, s);
+    r.progress_ns = io_now(s->io) + PROGRESS_NS;
+    enum err e = window_open(&r.win, s);
+    if (!e) e = walk(&r);
+    s->stats.recovered_bytes = r.win.bytes;
+    if (!e) drop_unused(&r);
+    if (!e) e = resume(&r);
+    replay_deinit(&r.replay);
+    window_close(&r.win);
+    free(r.limits);
+    return e;
+}

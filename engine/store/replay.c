@@ -1,0 +1,206 @@
+/* replay.c - see replay.h. The happy path is one apply a record. What is incomplete - a run of fragments
+ * without its last, a batch without its end - is dropped without a word: it was never acknowledged, or its
+ * damage was reported where it was found. Only memory can run out; that stops the recovery. */
+#include "store/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/must.h"
+
+struct held {
+    struct rec rec; /* spans are rebuilt from the sizes */
+    uint64_t loc;
+    size_t size; /* of the body that follows */
+};
+
+void replay_init(struct replay *y, struct store *s) {
+    must(s != NULL && !s->opened);
+    *y = (struct replay){.s = s};
+}
+
+void replay_deinit(struct replay *y) {
+    free(y->run);
+    free(y->batch);
+}
+
+static bool room(struct replay *y, uint8_t **p, size_t *cap, size_t need) {
+    if (need <= *cap) return true;
+    size_t n = *cap ? *cap : 4096;
+    while (n < need) n *= 2;
+    uint8_t *q = realloc(*p, n);
+    if (!q) {
+        y->why = ERR_NOMEM;
+        return false;
+    }
+    *p = q;
+    *cap = n;
+    return true;
+}
+
+static void apply(struct replay *y, const struct rec *r, uint64_t loc) {
+    struct store *s = y->s;
+    if (r->kind == REC_MESSAGE || r->kind == REC_MOVED) {
+        struct seg *g = seg_find(s, loc_seg(loc));
+        must(g != NULL);
+        g->live += rec_size(r->subject.n, r->hdr.n, r->payload.n);
+    }
+    y->records++;
+    if (s->owner.apply) s->owner.apply(s->owner.ctx, r, loc);
+}
+
+/* --- batches --- */
+
+static void batch_drop(struct replay *y) {
+    y->batch_used = 0;
+    y->batch_seg = 0;
+}
+
+static void batch_hold(struct replay *y, const struct rec *r, uint64_t loc) {
+    size_t body = r->subject.n + r->hdr.n + r->payload.n, at = y->batch_used;
+    size_t need = sizeof(struct held) + align_up(body, _Alignof(struct held));
+    if (!room(y, &y->batch, &y->batch_cap, at + need)) return;
+    struct held h = {.rec = *r, .loc = loc, .size = body};
+    uint8_t *to = y->batch + at + sizeof h;
+    memcpy(y->batch + at, &h, sizeof h);
+    const struct span parts[3] = {r->subject, r->hdr, r->payload};
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i].n) memcpy(to, parts[i].p, parts[i].n);
+        to += parts[i].n;
+    }
+    y->batch_used = at + need;
+    if (!y->batch_seg) y->batch_seg = loc_seg(loc), y->batch_stream = r->stream;
+}
+
+/* The end came: every record counts, and every segment it touches holds on to its first. */
+static void batch_release(struct replay *y, uint64_t last_seg) {
+    for (size_t i = 0; i < y->s->segs_len; i++) {
+        struct seg *g = y->s->segs[i];
+        if (g->segno > y->batch_seg && g->segno <= last_seg) g->needs = y->batch_seg;
+    }
+    for (size_t at = 0; at < y->batch_used;) {
+        struct held h;
+        memcpy(&h, y->batch + at, sizeof h);
+        bool split = rec_split(y->batch + at + sizeof h, h.size, h.rec.subject.n, h.rec.hdr.n, &h.rec);
+        must(split);
+        apply(y, &h.rec, h.loc);
+        at += sizeof h + align_up(h.size, _Alignof(struct held));
+    }
+    batch_drop(y);
+}
+
+static void deliver(struct replay *y, const struct rec *r, uint64_t loc) {
+    bool end = r->flags & REC_F_BATCH_END, inside = r->flags & REC_F_BATCH;
+    if (y->batch_seg && ((!end && !inside) || r->stream != y->batch_stream)) batch_drop(y);
+    if (inside && !end) {
+        batch_hold(y, r, loc);
+        return;
+    }
+    if (end && y->batch_seg) batch_release(y, loc_seg(loc));
+    apply(y, r, loc);
+}
+
+/* --- fragments --- */
+
+static void run_drop(struct replay *y) { y->run_loc = 0; }
+
+static void fragment(struct replay *y, const struct rec *r, uint64_t loc) {
+    struct frag_header h;
+    if (r->payload.n < sizeof h) return;
+    memcpy(&h, r->payload.p, sizeof h);
+    size_t n = r->payload.n - sizeof h;
+    if (h.offset == 0) {
+        if (h.total > REC_SIZE_MAX || (uint64_t)h.subject_size + h.hdr_size > h.total ||
+            h.kind == REC_FRAGMENT || h.kind == 0 || h.kind >= REC_KIND_END)
+            return;
+        y->run_rec =
+            (struct rec){.kind = h.kind, .flags = h.flags, .stream = r->stream, .seq = r->seq, .ts = r->ts};
+        y->run_loc = loc;
+        y->run_got = 0;
+        y->run_total = h.total;
+        y->run_subject = h.subject_size;
+        y->run_hdr = h.hdr_size;
+    }
+    bool fits = y->run_loc && h.offset == y->run_got && h.total == y->run_total &&
+                n <= y->run_total - y->run_got && r->stream == y->run_rec.stream &&
+                r->seq == y->run_rec.seq && loc_seg(loc) == loc_seg(y->run_loc);
+    if (!fits || !room(y, &y->run, &y->run_cap, y->run_got + n)) {
+        run_drop(y);
+        return;
+    }
+    memcpy(y->run + y->run_got, r->payload.p + sizeof h, n);
+    y->run_got += n;
+    if (y->run_got < y->run_total) return;
+    struct rec whole = y->run_rec;
+    bool split = rec_split(y->run, y->run_total, y->run_subject, y->run_hdr, &whole);
+    must(split);
+    uint64_t first = y->run_loc;
+    run_drop(y);
+    deliver(y, &whole, first);
+}
+
+void replay_record(struct replay *y, const struct rec *r, uint64_t segno, uint64_t off) {
+    must(r->kind > 0 && r->kind < REC_KIND_END);
+    if (y->why) return;
+    if (r->kind == REC_FRAGMENT) {
+        fragment(y, r, loc_of(segno, off));
+        return;
+    }
+    run_drop(y);
+    deliver(y, r, loc_of(segno, off));
+}
+
+void replay_break(struct replay *y) {
+    run_drop(y);
+    batch_drop(y);
+}
+
+/* --- frames --- */
+
+void replay_frame(struct replay *y, const uint8_t *p, const struct frame_header *h, uint64_t segno) {
+    size_t at = sizeof *h, end = sizeof *h + h->used, size;
+    for (struct rec r; at < end; at += size) {
+        enum rec_state state = rec_check(p + at, end - at, h->epoch, h->off + at, &r, &size);
+        must(state == REC_STATE_GOOD); /* the frame was found whole */
+        replay_record(y, &r, segno, h->off + at);
+    }
+}
+
+/* Good records between from and to count; calls bad() for each stretch that is none. */
+static void salvage(struct replay *y, const uint8_t *p, size_t from, size_t to, struct seg *g, uint64_t off,
+                    bool each) {
+    size_t bad = from;
+    for (size_t at = from, size; at + REC_ALIGN <= to;) {
+        struct rec r;
+        enum rec_state state = rec_check(p + at, to - at, g->epoch, off + at, &r, &size);
+        if (state == REC_STATE_NO_HEAD) {
+            at += REC_ALIGN;
+            continue;
+        }
+        if (each && at > bad)
+            report_damage(y->s, g, off + bad, at - bad, NULL, "records whose headers do not verify");
+        if (state == REC_STATE_GOOD)
+            replay_record(y, &r, g->segno, off + at);
+        else
+            report_damage(y->s, g, off + at, size, &r, "a record's body does not verify");
+        at += size;
+        bad = at;
+    }
+    if (each && to > bad)
+        report_damage(y->s, g, off + bad, to - bad, NULL, "records whose headers do not verify");
+}
+
+void replay_damaged(struct replay *y, const uint8_t *p, const struct frame_header *h, struct seg *g) {
+    uint64_t before = y->s->stats.damaged;
+    must(h->size >= FRAME_OVERHEAD && h->used + FRAME_OVERHEAD <= h->size);
+    salvage(y, p, sizeof *h, sizeof *h + h->used, g, h->off, true);
+    if (y->s->stats.damaged == before)
+        report_damage(y->s, g, h->off, sizeof *h, NULL, "a frame's header; its records are whole");
+}
+
+void replay_unknown(struct replay *y, const uint8_t *p, size_t n, struct seg *g, uint64_t off) {
+    must(n > 0);
+    report_damage(y->s, g, off, n, NULL, "frames whose headers do not verify");
+    salvage(y, p, 0, n, g, off, false);
+}
