@@ -40,16 +40,37 @@ static void queue_grow(struct barriers *b) {
     must((b->cap & (b->cap - 1)) == 0);
 }
 
-bool barriers_request(struct barriers *b, uint64_t cid, struct js_barrier *js) {
-    uint64_t sent = mail_sent(b->mail);
-    if (b->passed_sent == sent && !b->count) return false;
-    bool joins = b->round > b->passed && b->round_sent == sent && !b->wanted;
-    if (!joins) b->wanted = true;
-    if (b->count == b->cap) queue_grow(b);
-    b->queue[(b->first + b->count++) & (b->cap - 1)] =
-        (struct barrier_request){joins ? b->round : b->round + 1, cid, js};
+static bool nothing_outstanding(const struct barriers *b) { return b->passed_sent == mail_sent(b->mail); }
+
+bool barriers_idle(const struct barriers *b) { return b->count == 0 && nothing_outstanding(b); }
+
+/* The round that covers everything sent so far: one that is through, one under way, or the next. */
+static uint64_t round_for(struct barriers *b) {
+    if (nothing_outstanding(b)) return b->passed;
+    if (b->round > b->passed && b->round_sent == mail_sent(b->mail)) return b->round;
     must(b->shards > 1);
-    return true;
+    b->wanted = true;
+    return b->round + 1;
+}
+
+void barriers_request(struct barriers *b, uint64_t cid, struct js_barrier *js) {
+    if (b->count == b->cap) queue_grow(b);
+    uint64_t round = round_for(b);
+    b->queue[(b->first + b->count++) & (b->cap - 1)] = (struct barrier_request){round, cid, js};
+    must(b->count <= b->cap);
+}
+
+bool barriers_due(const struct barriers *b) { return b->count && b->queue[b->first].round <= b->passed; }
+
+void barriers_complete(struct barriers *b) {
+    for (size_t left = b->count; left && barriers_due(b);
+         left--) { /* what done() requests waits for the next turn */
+        struct barrier_request r = b->queue[b->first];
+        b->first = (b->first + 1) & (b->cap - 1);
+        b->count--;
+        b->done(b->ctx, &r);
+    }
+    must(b->first < b->cap);
 }
 
 void barriers_send(struct barriers *b) {
@@ -76,12 +97,6 @@ void barriers_on_passed(struct barriers *b, unsigned from, uint64_t round) {
     if (passed == b->passed) return;
     b->passed = passed;
     if (passed == b->round) b->passed_sent = b->round_sent;
-    while (b->count && b->queue[b->first].round <= passed) {
-        struct barrier_request r = b->queue[b->first];
-        b->first = (b->first + 1) & (b->cap - 1);
-        b->count--;
-        b->done(b->ctx, &r);
-    }
 }
 
 void barriers_answer(struct barriers *b, unsigned from, uint64_t round) {

@@ -38,9 +38,14 @@ enum err barriers_init(struct barriers *b, struct mail *mail, unsigned self, uns
                        void (*done)(void *ctx, const struct barrier_request *r), void *ctx) MUST_USE;
 void barriers_deinit(struct barriers *b);
 
-/* False: nothing is outstanding, done is not called. True: done follows, inside a later barriers_on_passed().
- */
-bool barriers_request(struct barriers *b, uint64_t cid, struct js_barrier *js);
+/* Nothing this shard sent is outstanding, and no request waits. */
+bool barriers_idle(const struct barriers *b);
+/* done follows inside a later barriers_complete(). */
+void barriers_request(struct barriers *b, uint64_t cid, struct js_barrier *js);
+/* Does the next barriers_complete() have something to do? */
+bool barriers_due(const struct barriers *b);
+/* Calls done for every request whose round is through, in order. */
+void barriers_complete(struct barriers *b);
 /* Sends the round that is wanted; before mail_publish(). */
 void barriers_send(struct barriers *b);
 /* A shard answered. */
