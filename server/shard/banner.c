@@ -1,5 +1,5 @@
-/* banner.c - what the operator reads at start: what runs, where, how safe and how fast it is, what is missing and how to
- * get it, and a first command to try. A line a fact, few enough to be read. */
+/* banner.c - what the operator reads at start: what runs, where, how safe and how fast it is, what is missing
+ * and how to get it, and a first command to try. A line a fact, few enough to be read. */
 #include "shard/banner.h"
 
 #include <stdio.h>
@@ -36,17 +36,19 @@ static const char *time_text(char out[SIZE_TEXT], int64_t ns) {
 static void print_store(struct log *log, const struct options *o, const struct startup_facts *f) {
     char free_text[SIZE_TEXT], max[SIZE_TEXT], cost[SIZE_TEXT], sync[GODURATION_TEXT_MAX + 1];
     log_line(log, LOG_INFO, "  Store:    %s on %s, %s free, at most %s used%s", f->store_dir, f->fs.type,
-             size_text(free_text, f->fs.free_bytes), o->js.max_store < 0 ? "all" : size_text(max, (uint64_t)o->js.max_store),
+             size_text(free_text, f->fs.free_bytes),
+             o->js.max_store < 0 ? "all" : size_text(max, (uint64_t)o->js.max_store),
              f->fs.direct ? "" : ", without O_DIRECT");
     sync[goduration_put(sync, o->sync_interval_ns)] = '\0';
     const char *measured = f->durable_write_ns > 0 ? time_text(cost, f->durable_write_ns) : NULL;
-    log_line(log, LOG_INFO, "  Durable:  %s%s%s%s%s", o->sync_always ? "always, acknowledged is on disk" : "on disk within ",
-             o->sync_always ? "" : sync, measured ? "; a 4 KiB durable write takes " : "", measured ? measured : "",
-             measured ? " here" : "");
+    log_line(log, LOG_INFO, "  Durable:  %s%s%s%s%s",
+             o->sync_always ? "always, acknowledged is on disk" : "on disk within ",
+             o->sync_always ? "" : sync, measured ? "; a 4 KiB durable write takes " : "",
+             measured ? measured : "", measured ? " here" : "");
     if (f->streams == 0) return;
-    log_line(log, LOG_INFO, "  Found:    %llu streams, %llu consumers, %llu messages (%s) in %s", (unsigned long long)f->streams,
-             (unsigned long long)f->consumers, (unsigned long long)f->messages, size_text(max, f->bytes),
-             time_text(cost, f->recovery_ns));
+    log_line(log, LOG_INFO, "  Found:    %llu streams, %llu consumers, %llu messages (%s) in %s",
+             (unsigned long long)f->streams, (unsigned long long)f->consumers,
+             (unsigned long long)f->messages, size_text(max, f->bytes), time_text(cost, f->recovery_ns));
 }
 
 static void print_memory(struct log *log, const struct options *o, const struct startup_facts *f) {
@@ -75,10 +77,12 @@ void banner_print(struct log *log, const struct options *o, const struct startup
     log_line(log, LOG_INFO, "  Name:     %s", f->server_name);
     log_line(log, LOG_INFO, "  ID:       %s", f->server_id);
     if (o->config_file[0] != '\0') log_line(log, LOG_INFO, "  Config:   %s", o->config_file);
-    log_line(log, LOG_INFO, "  Shards:   %u over %s", f->shards, f->io_backend);
+    log_line(log, LOG_INFO, "  Shards:   %u over %s%s%s", f->shards, f->io_backend,
+             f->start_ns > 0 ? ", up after " : "", f->start_ns > 0 ? time_text(took, f->start_ns) : "");
     if (f->io_why) log_line(log, LOG_WARN, "no io_uring: %s", f->io_why);
     log_line(log, LOG_INFO, "  Limits:   %lld clients, %s a message, %s pending a client",
-             (long long)(o->max_connections < 0 ? 0 : o->max_connections), size_text(payload, (uint64_t)o->conn.max_payload),
+             (long long)(o->max_connections < 0 ? 0 : o->max_connections),
+             size_text(payload, (uint64_t)o->conn.max_payload),
              size_text(pending, (uint64_t)o->conn.max_pending));
     if (f->store_dir) {
         print_store(log, o, f);
@@ -88,7 +92,7 @@ void banner_print(struct log *log, const struct options *o, const struct startup
     }
     log_line(log, LOG_INFO, "  Try:      nats pub hello world -s %s", url);
     bool v6 = strchr(o->host, ':') != NULL;
-    log_line(log, LOG_INFO, "Listening for client connections on %s%s%s:%d", v6 ? "[" : "", o->host, v6 ? "]" : "", f->port);
-    log_line(log, LOG_INFO, "Server is ready%s%s%s", f->start_ns > 0 ? " (" : "",
-             f->start_ns > 0 ? time_text(took, f->start_ns) : "", f->start_ns > 0 ? ")" : "");
+    log_line(log, LOG_INFO, "Listening for client connections on %s%s%s:%d", v6 ? "[" : "", o->host,
+             v6 ? "]" : "", f->port);
+    log_line(log, LOG_INFO, "Server is ready"); /* word for word: scripts and containers wait for it */
 }

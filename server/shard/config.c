@@ -1,9 +1,10 @@
 /* config.c - a NATS configuration file into options.
  *
- * Happy path: the file is read and parsed to a tree (wire/conf.h), each key is looked up in a table and its value checked
- * and stored. What fails names file, line and column: an unknown key with the nearest known one, a value of the wrong type
- * or out of range, and keys that nats-server knows and this version does not, which are refused rather than ignored, since
- * a `cluster` or `tls` block that does nothing would be worse. The first mistake in the order of the text is reported. */
+ * Happy path: the file is read and parsed to a tree (wire/conf.h), each key is looked up in a table and its
+ * value checked and stored. What fails names file, line and column: an unknown key with the nearest known
+ * one, a value of the wrong type or out of range, and keys that nats-server knows and this version does not,
+ * which are refused rather than ignored, since a `cluster` or `tls` block that does nothing would be worse.
+ * The first mistake in the order of the text is reported. */
 #include "shard/options.h"
 
 #include <errno.h>
@@ -37,8 +38,9 @@ struct key {
 /* --- values --- */
 
 static bool wrong(struct reader *r, const struct conf_node *n, const char *expected) {
-    conf_fail(r->e, n, "%.*s should be %s, not %s %s", (int)(n->key.n < 64 ? n->key.n : 64), (const char *)n->key.p, expected,
-              n->kind == CONF_ARRAY || n->kind == CONF_INT ? "an" : "a", conf_kind_name(n->kind));
+    conf_fail(r->e, n, "%.*s should be %s, not %s %s", (int)(n->key.n < 64 ? n->key.n : 64),
+              (const char *)n->key.p, expected, n->kind == CONF_ARRAY || n->kind == CONF_INT ? "an" : "a",
+              conf_kind_name(n->kind));
     return false;
 }
 
@@ -73,7 +75,8 @@ static bool number(struct reader *r, const struct conf_node *n, const struct key
 }
 
 static bool duration(struct reader *r, const struct conf_node *n, int64_t *ns) {
-    if (n->kind == CONF_INT || n->kind == CONF_FLOAT) return bad(r, n, "should be converted to a duration, like \"2m\"");
+    if (n->kind == CONF_INT || n->kind == CONF_FLOAT)
+        return bad(r, n, "should be converted to a duration, like \"2m\"");
     if (n->kind != CONF_STR) return wrong(r, n, "a duration");
     if (!conf_duration_ns(n, ns)) return bad(r, n, "should be a duration, like \"2m\" or \"1.5s\"");
     return true;
@@ -99,7 +102,8 @@ static bool host_port(struct reader *r, const struct conf_node *n, char *host, s
     if (colon == 0 || h.n >= room || (!bracketed && memchr(h.p, ':', h.n)))
         return bad(r, n, "could not be read as host:port");
     bool any = span_eq(p, SPAN_LIT("-1"));
-    if (!any && (!get_u64(p, &v) || v > 65535)) return bad(r, n, "could not be read: the port is no number up to 65535");
+    if (!any && (!get_u64(p, &v) || v > 65535))
+        return bad(r, n, "could not be read: the port is no number up to 65535");
     memcpy(host, h.p, h.n);
     host[h.n] = '\0';
     *port = any ? -1 : (int)v;
@@ -164,67 +168,175 @@ static bool set_limits(struct reader *r, const struct conf_node *n);
 
 /* --- tables --- */
 
-#define FIELD(f)            .at = offsetof(struct options, f), .room = sizeof((struct options *)0)->f
-#define TEXT(n, f)          {.name = n, .kind = KEY_TEXT, FIELD(f)}
-#define INT(n, f, lo, hi)   {.name = n, .kind = KEY_INT, FIELD(f), .min = lo, .max = hi}
-#define SIZE(n, f, lo, hi)  {.name = n, .kind = KEY_SIZE, FIELD(f), .min = lo, .max = hi}
-#define BOOL(n, f)          {.name = n, .kind = KEY_BOOL, FIELD(f)}
-#define DURATION(n, f, lo)  {.name = n, .kind = KEY_DURATION, FIELD(f), .min = lo}
-#define SPECIAL(n, fn)      {.name = n, .kind = KEY_SPECIAL, .set = fn}
-#define NO(n)               {.name = n, .kind = KEY_REFUSED}
-#define END                 {.name = NULL}
+#define FIELD(f) .at = offsetof(struct options, f), .room = sizeof((struct options *)0)->f
+#define TEXT(n, f)                                                                                           \
+    { .name = n, .kind = KEY_TEXT, FIELD(f) }
+#define INT(n, f, lo, hi)                                                                                    \
+    { .name = n, .kind = KEY_INT, FIELD(f), .min = lo, .max = hi }
+#define SIZE(n, f, lo, hi)                                                                                   \
+    { .name = n, .kind = KEY_SIZE, FIELD(f), .min = lo, .max = hi }
+#define BOOL(n, f)                                                                                           \
+    { .name = n, .kind = KEY_BOOL, FIELD(f) }
+#define DURATION(n, f, lo)                                                                                   \
+    { .name = n, .kind = KEY_DURATION, FIELD(f), .min = lo }
+#define SPECIAL(n, fn)                                                                                       \
+    { .name = n, .kind = KEY_SPECIAL, .set = fn }
+#define NO(n)                                                                                                \
+    { .name = n, .kind = KEY_REFUSED }
+#define END                                                                                                  \
+    { .name = NULL }
 
 static const struct key top_keys[] = {
-    SPECIAL("listen", set_listen), INT("port", port, -1, 65535), TEXT("host", host), TEXT("net", host),
-    SPECIAL("server_name", set_server_name), SPECIAL("http", set_http), INT("http_port", http_port, -1, 65535),
+    SPECIAL("listen", set_listen),
+    INT("port", port, -1, 65535),
+    TEXT("host", host),
+    TEXT("net", host),
+    SPECIAL("server_name", set_server_name),
+    SPECIAL("http", set_http),
+    INT("http_port", http_port, -1, 65535),
     INT("monitor_port", http_port, -1, 65535),
-    SIZE("max_payload", conn.max_payload, 1, INT32_MAX), SIZE("max_pending", conn.max_pending, 1, INT64_MAX / 4),
-    SIZE("max_control_line", conn.max_control_line, 64, 1 << 24), SPECIAL("max_connections", set_max_connections),
-    SPECIAL("max_conn", set_max_connections), INT("max_subscriptions", conn.max_subscriptions, 0, INT32_MAX),
-    INT("max_subs", conn.max_subscriptions, 0, INT32_MAX), INT("max_sub_tokens", conn.max_sub_tokens, 1, 255),
-    INT("max_subscription_tokens", conn.max_sub_tokens, 1, 255), DURATION("ping_interval", conn.ping_interval_ns, 1),
-    INT("ping_max", conn.ping_max, 1, INT32_MAX), DURATION("write_deadline", conn.write_deadline_ns, 1),
-    SPECIAL("lame_duck_duration", set_lame_duck), DURATION("lame_duck_grace_period", lame_duck_grace_ns, 0),
+    SIZE("max_payload", conn.max_payload, 1, INT32_MAX),
+    SIZE("max_pending", conn.max_pending, 1, INT64_MAX / 4),
+    SIZE("max_control_line", conn.max_control_line, 64, 1 << 24),
+    SPECIAL("max_connections", set_max_connections),
+    SPECIAL("max_conn", set_max_connections),
+    INT("max_subscriptions", conn.max_subscriptions, 0, INT32_MAX),
+    INT("max_subs", conn.max_subscriptions, 0, INT32_MAX),
+    INT("max_sub_tokens", conn.max_sub_tokens, 1, 255),
+    INT("max_subscription_tokens", conn.max_sub_tokens, 1, 255),
+    DURATION("ping_interval", conn.ping_interval_ns, 1),
+    INT("ping_max", conn.ping_max, 1, INT32_MAX),
+    DURATION("write_deadline", conn.write_deadline_ns, 1),
+    SPECIAL("lame_duck_duration", set_lame_duck),
+    DURATION("lame_duck_grace_period", lame_duck_grace_ns, 0),
     BOOL("no_header_support", conn.no_headers),
-    SPECIAL("jetstream", set_jetstream), SPECIAL("store_dir", set_store_dir), SPECIAL("storedir", set_store_dir),
-    BOOL("debug", debug), BOOL("trace", trace), SPECIAL("trace_verbose", set_trace), BOOL("logtime", logtime),
-    BOOL("logtime_utc", logtime_utc), TEXT("log_file", log_file), TEXT("logfile", log_file), TEXT("pid_file", pid_file),
+    SPECIAL("jetstream", set_jetstream),
+    SPECIAL("store_dir", set_store_dir),
+    SPECIAL("storedir", set_store_dir),
+    BOOL("debug", debug),
+    BOOL("trace", trace),
+    SPECIAL("trace_verbose", set_trace),
+    BOOL("logtime", logtime),
+    BOOL("logtime_utc", logtime_utc),
+    TEXT("log_file", log_file),
+    TEXT("logfile", log_file),
+    TEXT("pid_file", pid_file),
     TEXT("pidfile", pid_file),
-    INT("shards", shards, 0, OPTIONS_SHARDS_MAX), SPECIAL("io", set_io),
-    NO("client_advertise"), NO("server_tags"), NO("server_metadata"), NO("https"), NO("https_port"), NO("http_base_path"),
-    NO("proxy_protocol"), NO("max_closed_clients"), NO("write_timeout"), NO("no_fast_producer_stall"),
-    NO("connect_error_reports"), NO("reconnect_error_reports"), NO("disable_sublist_cache"), NO("no_sublist_cache"),
-    NO("authorization"), NO("accounts"), NO("no_auth_user"), NO("mappings"), NO("maps"), NO("tls"), NO("allow_non_tls"),
-    NO("ocsp"), NO("ocsp_cache"), NO("operator"), NO("operators"), NO("root"), NO("roots"), NO("root_operator"),
-    NO("root_operators"), NO("resolver"), NO("account_resolver"), NO("accounts_resolver"), NO("resolver_preload"),
-    NO("resolver_pinned_accounts"), NO("resolver_tls"), NO("trusted"), NO("trusted_keys"), NO("system_account"),
-    NO("system"), NO("no_system_account"), NO("no_system"), NO("no_sys_acc"), NO("default_sentinel"), NO("proxies"),
-    NO("default_js_domain"), NO("trace_headers"), NO("log_size_limit"), NO("logfile_size_limit"), NO("log_max_num"),
-    NO("logfile_max_num"), NO("syslog"), NO("remote_syslog"), NO("max_traced_msg_len"), NO("ports_file_dir"),
-    NO("prof_port"), NO("prof_block_rate"), NO("cluster"), NO("gateway"), NO("leafnodes"), NO("leaf"), NO("websocket"),
-    NO("ws"), NO("mqtt"), NO("feature_flags"),
+    INT("shards", shards, 0, OPTIONS_SHARDS_MAX),
+    SPECIAL("io", set_io),
+    NO("client_advertise"),
+    NO("server_tags"),
+    NO("server_metadata"),
+    NO("https"),
+    NO("https_port"),
+    NO("http_base_path"),
+    NO("proxy_protocol"),
+    NO("max_closed_clients"),
+    NO("write_timeout"),
+    NO("no_fast_producer_stall"),
+    NO("connect_error_reports"),
+    NO("reconnect_error_reports"),
+    NO("disable_sublist_cache"),
+    NO("no_sublist_cache"),
+    NO("authorization"),
+    NO("accounts"),
+    NO("no_auth_user"),
+    NO("mappings"),
+    NO("maps"),
+    NO("tls"),
+    NO("allow_non_tls"),
+    NO("ocsp"),
+    NO("ocsp_cache"),
+    NO("operator"),
+    NO("operators"),
+    NO("root"),
+    NO("roots"),
+    NO("root_operator"),
+    NO("root_operators"),
+    NO("resolver"),
+    NO("account_resolver"),
+    NO("accounts_resolver"),
+    NO("resolver_preload"),
+    NO("resolver_pinned_accounts"),
+    NO("resolver_tls"),
+    NO("trusted"),
+    NO("trusted_keys"),
+    NO("system_account"),
+    NO("system"),
+    NO("no_system_account"),
+    NO("no_system"),
+    NO("no_sys_acc"),
+    NO("default_sentinel"),
+    NO("proxies"),
+    NO("default_js_domain"),
+    NO("trace_headers"),
+    NO("log_size_limit"),
+    NO("logfile_size_limit"),
+    NO("log_max_num"),
+    NO("logfile_max_num"),
+    NO("syslog"),
+    NO("remote_syslog"),
+    NO("max_traced_msg_len"),
+    NO("ports_file_dir"),
+    NO("prof_port"),
+    NO("prof_block_rate"),
+    NO("cluster"),
+    NO("gateway"),
+    NO("leafnodes"),
+    NO("leaf"),
+    NO("websocket"),
+    NO("ws"),
+    NO("mqtt"),
+    NO("feature_flags"),
     END,
 };
 
 static const struct key jetstream_keys[] = {
-    BOOL("enabled", jetstream), BOOL("enable", jetstream), SPECIAL("store_dir", set_store_dir),
-    SPECIAL("storedir", set_store_dir), SPECIAL("store", set_store_dir),
-    SIZE("max_memory_store", js.max_memory, 0, INT64_MAX), SIZE("max_mem_store", js.max_memory, 0, INT64_MAX),
-    SIZE("max_mem", js.max_memory, 0, INT64_MAX), SIZE("max_file_store", js.max_store, 0, INT64_MAX),
-    SIZE("max_file", js.max_store, 0, INT64_MAX), TEXT("domain", domain), SPECIAL("sync_interval", set_sync),
-    SPECIAL("sync", set_sync), BOOL("strict", js.strict), SPECIAL("limits", set_limits),
+    BOOL("enabled", jetstream),
+    BOOL("enable", jetstream),
+    SPECIAL("store_dir", set_store_dir),
+    SPECIAL("storedir", set_store_dir),
+    SPECIAL("store", set_store_dir),
+    SIZE("max_memory_store", js.max_memory, 0, INT64_MAX),
+    SIZE("max_mem_store", js.max_memory, 0, INT64_MAX),
+    SIZE("max_mem", js.max_memory, 0, INT64_MAX),
+    SIZE("max_file_store", js.max_store, 0, INT64_MAX),
+    SIZE("max_file", js.max_store, 0, INT64_MAX),
+    TEXT("domain", domain),
+    SPECIAL("sync_interval", set_sync),
+    SPECIAL("sync", set_sync),
+    BOOL("strict", js.strict),
+    SPECIAL("limits", set_limits),
     SIZE("cache", cache_bytes, 0, INT64_MAX / 4),
-    NO("key"), NO("ek"), NO("encryption_key"), NO("prev_key"), NO("prev_ek"), NO("prev_encryption_key"), NO("cipher"),
-    NO("extension_hint"), NO("tpm"), NO("unique_tag"), NO("max_outstanding_catchup"), NO("max_buffered_size"),
-    NO("max_buffered_msgs"), NO("request_queue_limit"), NO("info_queue_limit"), NO("meta_compact"), NO("meta_compact_size"),
-    NO("meta_compact_sync"), NO("max_concurrent_io"),
+    NO("key"),
+    NO("ek"),
+    NO("encryption_key"),
+    NO("prev_key"),
+    NO("prev_ek"),
+    NO("prev_encryption_key"),
+    NO("cipher"),
+    NO("extension_hint"),
+    NO("tpm"),
+    NO("unique_tag"),
+    NO("max_outstanding_catchup"),
+    NO("max_buffered_size"),
+    NO("max_buffered_msgs"),
+    NO("request_queue_limit"),
+    NO("info_queue_limit"),
+    NO("meta_compact"),
+    NO("meta_compact_size"),
+    NO("meta_compact_sync"),
+    NO("max_concurrent_io"),
     END,
 };
 
 static const struct key limits_keys[] = {
-    INT("max_ack_pending", js.max_ack_pending, -1, INT32_MAX), INT("max_request_batch", js.max_request_batch, -1, INT32_MAX),
+    INT("max_ack_pending", js.max_ack_pending, -1, INT32_MAX),
+    INT("max_request_batch", js.max_request_batch, -1, INT32_MAX),
     DURATION("duplicate_window", js.duplicate_window_ns, 0),
-    NO("max_ha_assets"), NO("default_max_consumers"), NO("batch"),
+    NO("max_ha_assets"),
+    NO("default_max_consumers"),
+    NO("batch"),
     END,
 };
 
@@ -262,8 +374,8 @@ static bool unknown(struct reader *r, const struct key *keys, const struct conf_
     }
     known[count] = NULL;
     const char *near = conf_nearest(n->key, known);
-    conf_fail(r->e, n, "unknown field \"%.*s\"%s%s%s", (int)(n->key.n < 64 ? n->key.n : 64), (const char *)n->key.p,
-              near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    conf_fail(r->e, n, "unknown field \"%.*s\"%s%s%s", (int)(n->key.n < 64 ? n->key.n : 64),
+              (const char *)n->key.p, near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     return false;
 }
 
@@ -332,7 +444,10 @@ static const char *read_file(void *ctx, const char *path, struct span *out) {
     struct files *files = ctx;
     if (files->count == FILES_MAX) return "too many files";
     FILE *f = fopen(path, "re");
-    if (!f) return errno == ENOENT ? "no such file or directory" : errno == EACCES ? "permission denied" : "cannot be opened";
+    if (!f)
+        return errno == ENOENT   ? "no such file or directory"
+               : errno == EACCES ? "permission denied"
+                                 : "cannot be opened";
     const char *why = read_whole(f, out, &files->text[files->count]);
     fclose(f);
     if (!why) files->count++;

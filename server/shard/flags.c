@@ -1,8 +1,10 @@
-/* flags.c - the command line, as Go's flag package reads it, so that a command line written for nats-server means the
- * same here: one or two dashes, `-x v` or `-x=v`, booleans only as `-x` or `-x=v`, the first other word ends the flags.
+/* flags.c - the command line, as Go's flag package reads it, so that a command line written for nats-server
+ * means the same here: one or two dashes, `-x v` or `-x=v`, booleans only as `-x` or `-x=v`, the first other
+ * word ends the flags.
  *
- * What fails says the flag and what is wrong with it. Flags that nats-server knows and this version does not are refused
- * by name, never ignored: a server that runs without the TLS it was told to use is worse than none. */
+ * What fails says the flag and what is wrong with it. Flags that nats-server knows and this version does not
+ * are refused by name, never ignored: a server that runs without the TLS it was told to use is worse than
+ * none. */
 #include "shard/options.h"
 
 #include <errno.h>
@@ -72,29 +74,92 @@ static bool set_shards(struct options *o, const char *value) {
 static bool set_io(struct options *o, const char *value) { return options_io(o, span_str(value)); }
 static bool set_sync(struct options *o, const char *value) { return options_sync(o, span_str(value)); }
 
-#define BOOL(n, f)    {.name = n, .kind = FLAG_BOOL, .at = offsetof(struct options, f), .is_bool = true}
-#define INT(n, f)     {.name = n, .kind = FLAG_INT, .at = offsetof(struct options, f)}
-#define TEXT(n, f)    {.name = n, .kind = FLAG_TEXT, .at = offsetof(struct options, f), .room = sizeof((struct options *)0)->f}
-#define VALUE(n, fn)  {.name = n, .kind = FLAG_SPECIAL, .set = fn}
-#define SWITCH(n, fn) {.name = n, .kind = FLAG_SPECIAL, .set = fn, .is_bool = true}
-#define NO(n)         {.name = n, .kind = FLAG_REFUSED}
-#define NO_SWITCH(n)  {.name = n, .kind = FLAG_REFUSED, .is_bool = true}
+#define BOOL(n, f)                                                                                           \
+    { .name = n, .kind = FLAG_BOOL, .at = offsetof(struct options, f), .is_bool = true }
+#define INT(n, f)                                                                                            \
+    { .name = n, .kind = FLAG_INT, .at = offsetof(struct options, f) }
+#define TEXT(n, f)                                                                                           \
+    {                                                                                                        \
+        .name = n, .kind = FLAG_TEXT, .at = offsetof(struct options, f),                                     \
+        .room = sizeof((struct options *)0)->f                                                               \
+    }
+#define VALUE(n, fn)                                                                                         \
+    { .name = n, .kind = FLAG_SPECIAL, .set = fn }
+#define SWITCH(n, fn)                                                                                        \
+    { .name = n, .kind = FLAG_SPECIAL, .set = fn, .is_bool = true }
+#define NO(n)                                                                                                \
+    { .name = n, .kind = FLAG_REFUSED }
+#define NO_SWITCH(n)                                                                                         \
+    { .name = n, .kind = FLAG_REFUSED, .is_bool = true }
 
 static const struct flag flags[] = {
-    BOOL("h", show_help), BOOL("help", show_help), BOOL("v", show_version), BOOL("version", show_version),
-    TEXT("a", host), TEXT("addr", host), TEXT("net", host), INT("p", port), INT("port", port),
-    TEXT("n", name), TEXT("name", name), TEXT("server_name", name), TEXT("P", pid_file), TEXT("pid", pid_file),
-    INT("m", http_port), INT("http_port", http_port), TEXT("c", config_file), TEXT("config", config_file),
-    BOOL("t", check_only), TEXT("l", log_file), TEXT("log", log_file), BOOL("T", logtime), BOOL("logtime", logtime),
-    BOOL("logtime_utc", logtime_utc), BOOL("D", debug), BOOL("debug", debug), BOOL("V", trace), BOOL("trace", trace),
-    SWITCH("VV", set_trace), SWITCH("DV", set_debug_trace), SWITCH("DVV", set_debug_trace),
-    BOOL("js", jetstream), BOOL("jetstream", jetstream), VALUE("sd", set_store_dir), VALUE("store_dir", set_store_dir),
-    VALUE("shards", set_shards), VALUE("io", set_io), VALUE("sync", set_sync),
-    NO("client_advertise"), NO("user"), NO("pass"), NO("auth"), NO("ms"), NO("https_port"), NO("sl"), NO("signal"),
-    NO("ports_file_dir"), NO("log_size_limit"), NO_SWITCH("s"), NO_SWITCH("syslog"), NO("r"), NO("remote_syslog"),
-    NO("profile"), NO("routes"), NO("cluster"), NO("cluster_listen"), NO("cluster_advertise"), NO_SWITCH("no_advertise"),
-    NO("connect_retries"), NO("cluster_name"), NO_SWITCH("help_tls"), NO_SWITCH("tls"), NO_SWITCH("tlsverify"),
-    NO("tlscert"), NO("tlskey"), NO("tlscacert"), NO("max_traced_msg_len"),
+    BOOL("h", show_help),
+    BOOL("help", show_help),
+    BOOL("v", show_version),
+    BOOL("version", show_version),
+    TEXT("a", host),
+    TEXT("addr", host),
+    TEXT("net", host),
+    INT("p", port),
+    INT("port", port),
+    TEXT("n", name),
+    TEXT("name", name),
+    TEXT("server_name", name),
+    TEXT("P", pid_file),
+    TEXT("pid", pid_file),
+    INT("m", http_port),
+    INT("http_port", http_port),
+    TEXT("c", config_file),
+    TEXT("config", config_file),
+    BOOL("t", check_only),
+    TEXT("l", log_file),
+    TEXT("log", log_file),
+    BOOL("T", logtime),
+    BOOL("logtime", logtime),
+    BOOL("logtime_utc", logtime_utc),
+    BOOL("D", debug),
+    BOOL("debug", debug),
+    BOOL("V", trace),
+    BOOL("trace", trace),
+    SWITCH("VV", set_trace),
+    SWITCH("DV", set_debug_trace),
+    SWITCH("DVV", set_debug_trace),
+    BOOL("js", jetstream),
+    BOOL("jetstream", jetstream),
+    VALUE("sd", set_store_dir),
+    VALUE("store_dir", set_store_dir),
+    VALUE("shards", set_shards),
+    VALUE("io", set_io),
+    VALUE("sync", set_sync),
+    NO("client_advertise"),
+    NO("user"),
+    NO("pass"),
+    NO("auth"),
+    NO("ms"),
+    NO("https_port"),
+    NO("sl"),
+    NO("signal"),
+    NO("ports_file_dir"),
+    NO("log_size_limit"),
+    NO_SWITCH("s"),
+    NO_SWITCH("syslog"),
+    NO("r"),
+    NO("remote_syslog"),
+    NO("profile"),
+    NO("routes"),
+    NO("cluster"),
+    NO("cluster_listen"),
+    NO("cluster_advertise"),
+    NO_SWITCH("no_advertise"),
+    NO("connect_retries"),
+    NO("cluster_name"),
+    NO_SWITCH("help_tls"),
+    NO_SWITCH("tls"),
+    NO_SWITCH("tlsverify"),
+    NO("tlscert"),
+    NO("tlskey"),
+    NO("tlscacert"),
+    NO("max_traced_msg_len"),
 };
 enum { FLAGS = sizeof flags / sizeof flags[0] };
 
@@ -121,8 +186,8 @@ static bool unknown(struct span name, struct option_error *e) {
     }
     known[n] = NULL;
     const char *near = name.n > 2 ? conf_nearest(name, known) : NULL;
-    return fail(e, "flag provided but not defined: -%.*s%s%s%s", (int)(name.n < 200 ? name.n : 200), (const char *)name.p,
-                near ? ", did you mean -" : "", near ? near : "", near ? "?" : "");
+    return fail(e, "flag provided but not defined: -%.*s%s%s%s", (int)(name.n < 200 ? name.n : 200),
+                (const char *)name.p, near ? ", did you mean -" : "", near ? near : "", near ? "?" : "");
 }
 
 static bool set_one(struct options *o, const struct flag *f, const char *value, struct option_error *e) {
@@ -131,7 +196,8 @@ static bool set_one(struct options *o, const struct flag *f, const char *value, 
     switch (f->kind) {
     case FLAG_REFUSED: return fail(e, "flag -%s is not supported by this version", f->name);
     case FLAG_BOOL:
-        if (!read_bool(value, field)) return fail(e, "invalid boolean value \"%.200s\" for -%s: parse error", value, f->name);
+        if (!read_bool(value, field))
+            return fail(e, "invalid boolean value \"%.200s\" for -%s: parse error", value, f->name);
         return true;
     case FLAG_INT: wrong = read_int(value, field); break;
     case FLAG_TEXT:

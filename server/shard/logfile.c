@@ -1,8 +1,9 @@
 /* logfile.c - log lines to stderr or a file.
  *
- * Happy path: a line is put together on the stack and leaves with one write(2) to a descriptor opened for appending, so
- * that lines of several threads do not mix and no lock is needed. What fails: opening (said to the operator at start; at a
- * reopen the old file goes on) and writing (nothing sensible can be done; the server goes on). */
+ * Happy path: a line is put together on the stack and leaves with one write(2) to a descriptor opened for
+ * appending, so that lines of several threads do not mix and no lock is needed. What fails: opening (said to
+ * the operator at start; at a reopen the old file goes on) and writing (nothing sensible can be done; the
+ * server goes on). */
 #include "shard/logfile.h"
 
 #include <errno.h>
@@ -22,8 +23,8 @@ static size_t put_time(const struct logfile *lf, char *out, size_t room) {
     clock_gettime(CLOCK_REALTIME, &now);
     struct tm *got = lf->utc ? gmtime_r(&now.tv_sec, &tm) : localtime_r(&now.tv_sec, &tm);
     if (!got) return 0;
-    int n = snprintf(out, room, "%04d/%02d/%02d %02d:%02d:%02d.%06ld ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                     tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000);
+    int n = snprintf(out, room, "%04d/%02d/%02d %02d:%02d:%02d.%06ld ", tm.tm_year + 1900, tm.tm_mon + 1,
+                     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000);
     return n > 0 && (size_t)n < room ? (size_t)n : 0;
 }
 
@@ -46,7 +47,8 @@ static void line(void *ctx, enum log_level level, const char *text) {
     if (level == LOG_DEBUG && !lf->debug) return; /* tracing alone does not show them */
     size_t n = (size_t)snprintf(out, sizeof out, "[%d] ", lf->pid);
     if (lf->time) n += put_time(lf, out + n, sizeof out - n);
-    int k = lf->colors ? snprintf(out + n, sizeof out - n, "[\x1b[%sm%s\x1b[0m] %s\n", colors[level], names[level], text)
+    int k = lf->colors ? snprintf(out + n, sizeof out - n, "[\x1b[%sm%s\x1b[0m] %s\n", colors[level],
+                                  names[level], text)
                        : snprintf(out + n, sizeof out - n, "[%s] %s\n", names[level], text);
     must(k > 0);
     n += (size_t)k;
@@ -57,13 +59,23 @@ static void line(void *ctx, enum log_level level, const char *text) {
     write_all(lf->fd, out, n);
 }
 
-static int open_append(const char *path) { return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640); }
+static int open_append(const char *path) {
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
 
 bool logfile_open(struct logfile *lf, const struct options *o, struct option_error *e) {
     must(lf && o && e);
-    *lf = (struct logfile){.fd = STDERR_FILENO, .pid = (int)getpid(), .debug = o->debug, .time = o->logtime, .utc = o->logtime_utc};
+    *lf = (struct logfile){.fd = STDERR_FILENO,
+                           .pid = (int)getpid(),
+                           .debug = o->debug,
+                           .time = o->logtime,
+                           .utc = o->logtime_utc};
     memcpy(lf->path, o->log_file, sizeof lf->path);
-    lf->log = (struct log){.level = o->trace ? LOG_TRACE : o->debug ? LOG_DEBUG : LOG_INFO, .line = line, .ctx = lf};
+    lf->log = (struct log){.level = o->trace   ? LOG_TRACE
+                                    : o->debug ? LOG_DEBUG
+                                               : LOG_INFO,
+                           .line = line,
+                           .ctx = lf};
     if (lf->path[0] == '\0') {
         lf->colors = isatty(lf->fd) == 1;
         return true;

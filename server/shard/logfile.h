@@ -16,7 +16,7 @@ struct logfile {
 
 /* Opens what the options say. False: *e says why. Reads nothing else than the options about logs. */
 bool logfile_open(struct logfile *lf, const struct options *o, struct option_error *e);
-/* Opens the file anew (after a rotation), keeping the old one when that fails. Lines of other threads go to the one or the
- * other, whole. */
+/* Opens the file anew (after a rotation), keeping the old one when that fails. Lines of other threads go to
+ * the one or the other, whole. */
 bool logfile_reopen(struct logfile *lf);
 void logfile_close(struct logfile *lf);

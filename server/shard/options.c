@@ -1,7 +1,9 @@
-/* options.c - defaults, the order in which sources override each other, and what values must hold against each other.
+/* options.c - defaults, the order in which sources override each other, and what values must hold against
+ * each other.
  *
- * Defaults are nats-server's, but for what makes this server another one: every acknowledged message is on disk, and the
- * data lies in ./data. Limits that depend on the machine are taken from its memory, or the container's if that is less. */
+ * Defaults are nats-server's, but for what makes this server another one: every acknowledged message is on
+ * disk, and the data lies in ./data. Limits that depend on the machine are taken from its memory, or the
+ * container's if that is less. */
 #include "shard/options.h"
 
 #include <stdio.h>
@@ -80,14 +82,16 @@ bool options_io(struct options *o, struct span text) {
 
 /* What the container may use, if that is limited. */
 static uint64_t cgroup_memory(void) {
-    static const char *const files[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    static const char *const files[] = {"/sys/fs/cgroup/memory.max",
+                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
     uint64_t least = UINT64_MAX;
     for (size_t i = 0; i < 2; i++) {
         char text[32] = "";
         uint64_t v;
         FILE *f = fopen(files[i], "re");
         if (!f) continue;
-        if (fgets(text, sizeof text, f) && get_u64(span_of(text, strcspn(text, "\n")), &v) && v < least) least = v;
+        if (fgets(text, sizeof text, f) && get_u64(span_of(text, strcspn(text, "\n")), &v) && v < least)
+            least = v;
         fclose(f);
     }
     return least;
@@ -137,13 +141,15 @@ static bool check_ranges(const struct options *o, struct option_error *e) {
     grace[goduration_put(grace, o->lame_duck_grace_ns)] = '\0';
     all[goduration_put(all, o->lame_duck_ns)] = '\0';
     if (o->lame_duck_grace_ns >= o->lame_duck_ns)
-        return fail(e, "lame duck grace period (%s) should be strictly lower than lame duck duration (%s)", grace, all);
+        return fail(e, "lame duck grace period (%s) should be strictly lower than lame duck duration (%s)",
+                    grace, all);
     if (o->conn.max_payload > o->conn.max_pending)
-        return fail(e, "max_payload (%lld) cannot be higher than max_pending (%lld)", (long long)o->conn.max_payload,
-                    (long long)o->conn.max_pending);
+        return fail(e, "max_payload (%lld) cannot be higher than max_pending (%lld)",
+                    (long long)o->conn.max_payload, (long long)o->conn.max_pending);
     if (strchr(o->name, ' ')) return fail(e, "server name cannot contain spaces");
     if (o->port < -1 || o->port > 65535) return fail(e, "port %d is not between -1 and 65535", o->port);
-    if (o->http_port < -1 || o->http_port > 65535) return fail(e, "http port %d is not between -1 and 65535", o->http_port);
+    if (o->http_port < -1 || o->http_port > 65535)
+        return fail(e, "http port %d is not between -1 and 65535", o->http_port);
     return true;
 }
 
@@ -207,18 +213,20 @@ bool options_read(struct options *o, int argc, char **argv, int *status) {
     if (o->config_file[0] != '\0') {
         char path[sizeof o->config_file];
         memcpy(path, o->config_file, sizeof path);
-        options_defaults(o); /* the file must not see what the flags said: -D=false overrides its `debug: true` */
+        options_defaults(
+            o); /* the file must not see what the flags said: -D=false overrides its `debug: true` */
         bool read = options_file(o, path, &e);
         must(!read || e.text[0] == '\0');
         if (!read) return refuse(&e, 1, status);
         if (!options_flags(o, argc, argv, &e)) return refuse(&e, 2, status);
     } else if (o->check_only) {
-        snprintf(e.text, sizeof e.text, "must specify [-c, --config] option to check configuration file syntax");
+        snprintf(e.text, sizeof e.text,
+                 "must specify [-c, --config] option to check configuration file syntax");
         return refuse(&e, 1, status);
     }
     if (!options_settle(o, &e)) return refuse(&e, 1, status);
     if (!o->check_only) return true;
-    fprintf(stderr, "millrace: configuration file %s is valid%s%s%s\n", o->config_file, o->config_digest[0] ? " (" : "",
-            o->config_digest, o->config_digest[0] ? ")" : "");
+    fprintf(stderr, "millrace: configuration file %s is valid%s%s%s\n", o->config_file,
+            o->config_digest[0] ? " (" : "", o->config_digest, o->config_digest[0] ? ")" : "");
     return false;
 }

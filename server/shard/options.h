@@ -1,4 +1,5 @@
-/* options.h - everything an operator can set, from defaults, a configuration file, and flags (which override it). */
+/* options.h - everything an operator can set, from defaults, a configuration file, and flags (which override
+ * it). */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +28,8 @@ struct options {
     int64_t lame_duck_ns, lame_duck_grace_ns;
     uint64_t cache_bytes; /* a shard's read cache; 0 = the engine's default */
     struct conn_limits conn;
-    struct js_limits js;    /* its strings are the server's to set, but for domain, which points into this struct */
+    struct js_limits
+        js; /* its strings are the server's to set, but for domain, which points into this struct */
     char config_digest[80]; /* "sha256:..." or empty */
 };
 
@@ -36,8 +38,8 @@ struct option_error {
     char text[1024];
 };
 
-/* All of it, as main() wants it: defaults, file, flags, checks. True: run. False: there is nothing to run, because help,
- * version, the result of -t or a mistake was printed; *status is the exit status. */
+/* All of it, as main() wants it: defaults, file, flags, checks. True: run. False: there is nothing to run,
+ * because help, version, the result of -t or a mistake was printed; *status is the exit status. */
 bool options_read(struct options *o, int argc, char **argv, int *status);
 
 void options_defaults(struct options *o);

@@ -14,7 +14,8 @@ static const char usage[] =
     "    -m, --http_port <port>           Use port for http monitoring\n"
     "    -c, --config <file>              Configuration file\n"
     "    -t                               Test configuration and exit\n"
-    "        --shards <n>                 Threads, each with its own clients, streams and log (default: one a core)\n"
+    "        --shards <n>                 Threads, each with its own clients, streams and log (default: one "
+    "a core)\n"
     "        --io <auto|uring|posix>      How to talk to the kernel (default: auto, io_uring if allowed)\n"
     "\n"
     "Logging Options:\n"
@@ -28,13 +29,15 @@ static const char usage[] =
     "JetStream Options:\n"
     "    -js, --jetstream                 Enable JetStream functionality\n"
     "    -sd, --store_dir <dir>           Set the storage directory (default: ./data)\n"
-    "        --sync <always|duration>     When an acknowledged message is on disk: always at once (default), or with\n"
+    "        --sync <always|duration>     When an acknowledged message is on disk: always at once (default), "
+    "or with\n"
     "                                     the kernel at once and on disk within the duration, as in 2m\n"
     "\n"
     "Common Options:\n"
     "    -h, --help                       Show this message\n"
     "    -v, --version                    Show version\n"
     "\n"
-    "Flags override the configuration file. Not supported by this version: clusters, TLS, users and passwords.\n";
+    "Flags override the configuration file. Not supported by this version: clusters, TLS, users and "
+    "passwords.\n";
 
 const char *options_usage(void) { return usage; }
