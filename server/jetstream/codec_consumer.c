@@ -1,5 +1,5 @@
-/* codec_consumer.c - see codec_consumer.h. Happy path: read, fill defaults, check, write the canonical text. What fails is the
- * client's configuration; the answer is the first text nats-server would give. */
+/* codec_consumer.c - see codec_consumer.h. Happy path: read, fill defaults, check, write the canonical text.
+ * What fails is the client's configuration; the answer is the first text nats-server would give. */
 #include "jetstream/codec_consumer.h"
 
 #include <stddef.h>
@@ -9,8 +9,8 @@
 #include "subject/subject.h"
 #include "wire/gotime.h"
 
-static const char *const deliver_names[] = {"all",           "last", "new", "by_start_sequence", "by_start_time",
-                                            "last_per_subject", NULL};
+static const char *const deliver_names[] = {
+    "all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject", NULL};
 static const char *const ack_names[] = {"none", "all", "explicit", "flow_control", NULL};
 static const char *const replay_names[] = {"instant", "original", NULL};
 static const char *const priority_names[] = {"none", "overflow", "pinned_client", "prioritized", NULL};
@@ -18,8 +18,10 @@ static const char *const action_names[] = {"", "create", "update", NULL};
 static_must(MR_ACK_EXPLICIT == 2);
 static_must(MR_DELIVER_LAST_PER_SUBJECT == 5);
 
-#define F(key, kind, member) {key, JSON_##kind, offsetof(struct consumer_cfg, member), NULL}
-#define E(key, member, names) {key, JSON_ENUM, offsetof(struct consumer_cfg, member), names}
+#define F(key, kind, member)                                                                                 \
+    { key, JSON_##kind, offsetof(struct consumer_cfg, member), NULL }
+#define E(key, member, names)                                                                                \
+    { key, JSON_ENUM, offsetof(struct consumer_cfg, member), names }
 static const struct json_field request_fields[] = {
     F("stream_name", STR, stream_name),
     F("config", OBJECT, config),
@@ -67,7 +69,8 @@ static const struct json_field config_fields[] = {
 #undef E
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-static const struct json_table request_table = {"CreateConsumerRequest", request_fields, COUNT(request_fields)};
+static const struct json_table request_table = {"CreateConsumerRequest", request_fields,
+                                                COUNT(request_fields)};
 static const struct json_table config_table = {"ConsumerConfig.config", config_fields, COUNT(config_fields)};
 
 static struct span val_span(yyjson_val *v) { return span_of(yyjson_get_str(v), yyjson_get_len(v)); }
@@ -75,7 +78,8 @@ static struct span val_span(yyjson_val *v) { return span_of(yyjson_get_str(v), y
 static bool arrays_take(struct consumer_cfg *c, struct js_error *e) {
     size_t n = yyjson_arr_size(c->filters_val), b = yyjson_arr_size(c->backoff_val);
     if (n > CONSUMER_FILTERS_MAX)
-        return js_failf(e, JS_CONSUMER_CREATE, "more than %d filter subjects are not supported by this server",
+        return js_failf(e, JS_CONSUMER_CREATE,
+                        "more than %d filter subjects are not supported by this server",
                         CONSUMER_FILTERS_MAX);
     if (b > CONSUMER_BACKOFF_MAX)
         return js_failf(e, JS_CONSUMER_CREATE, "more than %d backoff values are not supported by this server",
@@ -90,8 +94,11 @@ static bool arrays_take(struct consumer_cfg *c, struct js_error *e) {
     while ((v = yyjson_arr_iter_next(&it))) {
         if (!yyjson_is_int(v) || (yyjson_is_uint(v) && yyjson_get_uint(v) > INT64_MAX))
             return js_failf(e, JS_INVALID_JSON,
-                            "json: cannot unmarshal %s into Go struct field ConsumerConfig.config.backoff of type time.Duration",
-                            yyjson_is_str(v) ? "string" : yyjson_is_num(v) ? "number" : yyjson_get_type_desc(v));
+                            "json: cannot unmarshal %s into Go struct field ConsumerConfig.config.backoff of "
+                            "type time.Duration",
+                            yyjson_is_str(v)   ? "string"
+                            : yyjson_is_num(v) ? "number"
+                                               : yyjson_get_type_desc(v));
         c->backoff[c->backoff_n++] = yyjson_get_sint(v);
     }
     return true;
@@ -100,7 +107,8 @@ static bool arrays_take(struct consumer_cfg *c, struct js_error *e) {
 static bool config_take(struct consumer_cfg *c, yyjson_val *config, bool strict, struct js_error *e) {
     struct json_err je = {{0}};
     c->opt_start_time = c->pause_until = CONSUMER_NO_TIME;
-    if (config && !json_decode(config, &config_table, strict, c, &je)) return js_fail(e, JS_INVALID_JSON, je.text);
+    if (config && !json_decode(config, &config_table, strict, c, &je))
+        return js_fail(e, JS_INVALID_JSON, je.text);
     return arrays_take(c, e);
 }
 
@@ -116,7 +124,8 @@ bool consumer_cfg_read(struct consumer_cfg *c, struct span body, bool strict, st
             struct span text = span_str(je.text), enum_text = SPAN_LIT("can not unmarshal");
             if (span_starts(text, enum_text)) {
                 size_t at = enum_text.n;
-                return js_failf(e, JS_INVALID_JSON, "unknown consumer action:%.*s", (int)(text.n - at), text.p + at);
+                return js_failf(e, JS_INVALID_JSON, "unknown consumer action:%.*s", (int)(text.n - at),
+                                text.p + at);
             }
             return js_fail(e, JS_INVALID_JSON, je.text);
         }
@@ -170,7 +179,8 @@ static bool defaults_settle(struct consumer_cfg *c, const struct stream_cfg *s, 
     if (!floors_settle(c, e)) return false;
     bool pull = c->deliver_subject.n == 0;
     if (pull && c->max_waiting == 0) c->max_waiting = 512;
-    if (c->ack_wait == 0 && (c->ack == MR_ACK_EXPLICIT || c->ack == MR_ACK_ALL)) c->ack_wait = INT64_C(30000000000);
+    if (c->ack_wait == 0 && (c->ack == MR_ACK_EXPLICIT || c->ack == MR_ACK_ALL))
+        c->ack_wait = INT64_C(30000000000);
     if (c->backoff_n) {
         if (c->pedantic && c->ack_wait != c->backoff[0])
             return js_fail(e, JS_PEDANTIC, "first backoff value has to equal batch AckWait");
@@ -183,13 +193,15 @@ static bool defaults_settle(struct consumer_cfg *c, const struct stream_cfg *s, 
     }
     if (c->inactive_threshold == 0) {
         if (c->pedantic && s->limit_inactive_threshold > 0)
-            return js_fail(e, JS_PEDANTIC, "inactive_threshold must be set if it's configured in stream limits");
+            return js_fail(e, JS_PEDANTIC,
+                           "inactive_threshold must be set if it's configured in stream limits");
         c->inactive_threshold = s->limit_inactive_threshold;
     }
     if (c->max_ack_pending == 0 && c->ack != MR_ACK_NONE)
         c->max_ack_pending = l->max_ack_pending > 0 && l->max_ack_pending < 1000 ? l->max_ack_pending : 1000;
     if (pull && c->max_batch == 0 && l->max_request_batch > 0) {
-        if (c->pedantic) return js_fail(e, JS_PEDANTIC, "max_request_batch must be set if it's JetStream limits are set");
+        if (c->pedantic)
+            return js_fail(e, JS_PEDANTIC, "max_request_batch must be set if it's JetStream limits are set");
         c->max_batch = l->max_request_batch;
     }
     return true;
@@ -200,7 +212,8 @@ static bool check_basics(const struct consumer_cfg *c, const struct stream_cfg *
         return js_fail(e, JS_STREAM_CONFIG, "consumer name can not contain '.', '*', '>', '\\', '/'");
     if (c->durable.n && !js_name_valid(c->durable))
         return js_fail(e, JS_STREAM_CONFIG, "consumer durable name can not contain '.', '*', '>', '\\', '/'");
-    if (c->num_replicas > 0 && c->num_replicas > s->num_replicas) return js_fail(e, JS_CONSUMER_REPLICAS, NULL);
+    if (c->num_replicas > 0 && c->num_replicas > s->num_replicas)
+        return js_fail(e, JS_CONSUMER_REPLICAS, NULL);
     if (c->num_replicas < 0) return js_fail(e, JS_NEGATIVE_REPLICAS, NULL);
     for (size_t i = 0; i < c->backoff_n; i++)
         if (c->backoff[i] < 0) return js_fail(e, JS_BACKOFF, NULL);
@@ -208,7 +221,8 @@ static bool check_basics(const struct consumer_cfg *c, const struct stream_cfg *
     if (c->ack == ACK_FLOW_CONTROL && c->deliver_subject.n == 0) return js_fail(e, JS_FC_NEEDS_PUSH, NULL);
     if (c->backoff_n && c->max_deliver != -1 && (int64_t)c->backoff_n > c->max_deliver)
         return js_fail(e, JS_BACKOFF_LENGTH, NULL);
-    if (c->description.n > CONSUMER_DESCRIPTION_MAX) return js_fail_u64(e, JS_DESCRIPTION_TOO_LONG, CONSUMER_DESCRIPTION_MAX);
+    if (c->description.n > CONSUMER_DESCRIPTION_MAX)
+        return js_fail_u64(e, JS_DESCRIPTION_TOO_LONG, CONSUMER_DESCRIPTION_MAX);
     return true;
 }
 
@@ -233,8 +247,8 @@ static bool check_pull(const struct consumer_cfg *c, const struct js_limits *l, 
     return true;
 }
 
-static bool check_ceilings(const struct consumer_cfg *c, const struct stream_cfg *s, const struct js_limits *l,
-                           struct js_error *e) {
+static bool check_ceilings(const struct consumer_cfg *c, const struct stream_cfg *s,
+                           const struct js_limits *l, struct js_error *e) {
     if (l->max_ack_pending > 0 && c->max_ack_pending > l->max_ack_pending)
         return js_fail_u64(e, JS_ACK_PENDING_EXCESS, (uint64_t)l->max_ack_pending);
     if (s->limit_max_ack_pending > 0 && c->max_ack_pending > s->limit_max_ack_pending)
@@ -257,22 +271,26 @@ static bool check_filters(const struct consumer_cfg *c, struct js_error *e) {
     for (size_t i = 0; i < c->filters_n; i++) {
         if (!subject_valid(c->filters[i])) return js_fail(e, JS_STREAM_CONFIG, "malformed subject");
         for (size_t k = 0; k < c->filters_n; k++)
-            if (k != i && subject_subset(c->filters[i], c->filters[k])) return js_fail(e, JS_FILTERS_OVERLAP, NULL);
+            if (k != i && subject_subset(c->filters[i], c->filters[k]))
+                return js_fail(e, JS_FILTERS_OVERLAP, NULL);
     }
     return true;
 }
 
 static bool bad_start(struct js_error *e, const char *policy, const char *what) {
-    return js_failf(e, JS_CONSUMER_POLICY, "consumer delivery policy is deliver %s, but optional start %s is also set", policy,
+    return js_failf(e, JS_CONSUMER_POLICY,
+                    "consumer delivery policy is deliver %s, but optional start %s is also set", policy,
                     what);
 }
 
 static bool not_set(struct js_error *e, const char *policy, const char *what) {
-    return js_failf(e, JS_CONSUMER_POLICY, "consumer delivery policy is deliver %s, but optional %s is not set", policy, what);
+    return js_failf(e, JS_CONSUMER_POLICY,
+                    "consumer delivery policy is deliver %s, but optional %s is not set", policy, what);
 }
 
 static bool check_start(const struct consumer_cfg *c, struct js_error *e) {
-    static const char *const policies[] = {"all", "last", "new", "by start sequence", "by start time", "last per subject"};
+    static const char *const policies[] = {
+        "all", "last", "new", "by start sequence", "by start time", "last per subject"};
     must((size_t)c->deliver < COUNT(policies));
     const char *policy = policies[c->deliver];
     bool seq = c->opt_start_seq > 0, time = c->opt_start_time != CONSUMER_NO_TIME;
@@ -306,12 +324,14 @@ static bool check_rest(const struct consumer_cfg *c, struct js_error *e) {
     uint64_t sampling = 0;
     if (c->sample_freq.n && !sampling_get(c->sample_freq, &sampling))
         return js_failf(e, JS_SAMPLING, "strconv.Atoi: parsing \"%.*s\": invalid syntax",
-                        (int)(c->sample_freq.n - (c->sample_freq.p[c->sample_freq.n - 1] == '%')), c->sample_freq.p);
+                        (int)(c->sample_freq.n - (c->sample_freq.p[c->sample_freq.n - 1] == '%')),
+                        c->sample_freq.p);
     if (c->flow_control && c->idle_heartbeat == 0) return js_fail(e, JS_FLOW_CONTROL_HEARTBEAT, NULL);
     if (c->durable.n && c->name.n && !span_eq(c->durable, c->name)) return js_fail(e, JS_NAME_MISMATCH, NULL);
     if (js_metadata_size(c->metadata) > JS_METADATA_MAX)
         return js_failf(e, JS_CONSUMER_METADATA, "%dKB", JS_METADATA_MAX / 1024);
-    if (c->priority_policy == 0 && yyjson_arr_size(c->priority_groups) > 0) return js_fail(e, JS_GROUPS_NO_POLICY, NULL);
+    if (c->priority_policy == 0 && yyjson_arr_size(c->priority_groups) > 0)
+        return js_fail(e, JS_GROUPS_NO_POLICY, NULL);
     if (c->priority_policy == 0 && c->priority_timeout > 0) return js_fail(e, JS_PINNED_NO_POLICY, NULL);
     return true;
 }
@@ -331,16 +351,17 @@ static bool check_supported(const struct consumer_cfg *c, struct js_error *e) {
         {c->sourcing || c->direct, "sourcing consumers are"},
     };
     for (size_t i = 0; i < COUNT(missing); i++)
-        if (missing[i].wanted) return js_failf(e, JS_CONSUMER_CREATE, "%s not supported by this server", missing[i].what);
+        if (missing[i].wanted)
+            return js_failf(e, JS_CONSUMER_CREATE, "%s not supported by this server", missing[i].what);
     return true;
 }
 
-bool consumer_cfg_check(struct consumer_cfg *c, const struct stream_cfg *stream, const struct js_limits *limits,
-                        struct js_error *e) {
+bool consumer_cfg_check(struct consumer_cfg *c, const struct stream_cfg *stream,
+                        const struct js_limits *limits, struct js_error *e) {
     bool ok = defaults_settle(c, stream, limits, e) && check_basics(c, stream, e) &&
               (c->deliver_subject.n ? check_push(c, stream, e) : check_pull(c, limits, e)) &&
-              check_ceilings(c, stream, limits, e) && check_filters(c, e) && check_start(c, e) && check_rest(c, e) &&
-              check_supported(c, e);
+              check_ceilings(c, stream, limits, e) && check_filters(c, e) && check_start(c, e) &&
+              check_rest(c, e) && check_supported(c, e);
     must(ok || e->code != JS_OK);
     return ok;
 }
@@ -349,21 +370,35 @@ void consumer_cfg_settle(struct consumer_cfg *c) {
     if (c->durable.n == 0 && c->inactive_threshold <= 0) c->inactive_threshold = INT64_C(5000000000);
 }
 
-bool consumer_cfg_check_update(const struct consumer_cfg *old, const struct consumer_cfg *c, struct js_error *e) {
+bool consumer_cfg_check_update(const struct consumer_cfg *old, const struct consumer_cfg *c,
+                               struct js_error *e) {
     const char *why = NULL;
-    if (old->deliver != c->deliver) why = "deliver policy can not be updated";
-    else if (old->mem_storage != c->mem_storage) why = "storage type can not be updated";
-    else if (old->direct != c->direct) why = "direct can not be updated";
-    else if (old->sourcing != c->sourcing) why = "sourcing can not be updated";
-    else if (old->opt_start_seq != c->opt_start_seq) why = "start sequence can not be updated";
-    else if (old->opt_start_time != c->opt_start_time) why = "start time can not be updated";
-    else if (old->ack != c->ack) why = "ack policy can not be updated";
-    else if (old->replay != c->replay) why = "replay policy can not be updated";
-    else if (old->idle_heartbeat != c->idle_heartbeat) why = "heart beats can not be updated";
-    else if (old->flow_control != c->flow_control) why = "flow control can not be updated";
-    else if (old->deliver_subject.n == 0 && c->deliver_subject.n) why = "can not update pull consumer to push based";
-    else if (old->deliver_subject.n && c->deliver_subject.n == 0) why = "can not update push consumer to pull based";
-    else if (old->max_waiting != c->max_waiting) why = "max waiting can not be updated";
+    if (old->deliver != c->deliver)
+        why = "deliver policy can not be updated";
+    else if (old->mem_storage != c->mem_storage)
+        why = "storage type can not be updated";
+    else if (old->direct != c->direct)
+        why = "direct can not be updated";
+    else if (old->sourcing != c->sourcing)
+        why = "sourcing can not be updated";
+    else if (old->opt_start_seq != c->opt_start_seq)
+        why = "start sequence can not be updated";
+    else if (old->opt_start_time != c->opt_start_time)
+        why = "start time can not be updated";
+    else if (old->ack != c->ack)
+        why = "ack policy can not be updated";
+    else if (old->replay != c->replay)
+        why = "replay policy can not be updated";
+    else if (old->idle_heartbeat != c->idle_heartbeat)
+        why = "heart beats can not be updated";
+    else if (old->flow_control != c->flow_control)
+        why = "flow control can not be updated";
+    else if (old->deliver_subject.n == 0 && c->deliver_subject.n)
+        why = "can not update pull consumer to push based";
+    else if (old->deliver_subject.n && c->deliver_subject.n == 0)
+        why = "can not update push consumer to pull based";
+    else if (old->max_waiting != c->max_waiting)
+        why = "max waiting can not be updated";
     return why ? js_fail(e, JS_CONSUMER_CREATE, why) : true;
 }
 

@@ -1,4 +1,5 @@
-/* codec_consumer.h - a consumer's configuration between JSON and the engine, as codec_stream.h does it for streams. */
+/* codec_consumer.h - a consumer's configuration between JSON and the engine, as codec_stream.h does it for
+ * streams. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -7,7 +8,12 @@
 #include "jetstream/codec_stream.h"
 
 enum consumer_action { CONSUMER_CREATE_OR_UPDATE, CONSUMER_CREATE, CONSUMER_UPDATE };
-enum { CONSUMER_NAME_MAX = 255, CONSUMER_DESCRIPTION_MAX = 4096, CONSUMER_FILTERS_MAX = 1024, CONSUMER_BACKOFF_MAX = 256 };
+enum {
+    CONSUMER_NAME_MAX = 255,
+    CONSUMER_DESCRIPTION_MAX = 4096,
+    CONSUMER_FILTERS_MAX = 1024,
+    CONSUMER_BACKOFF_MAX = 256
+};
 /* opt_start_time and pause_until when the request does not name them. */
 #define CONSUMER_NO_TIME INT64_MAX
 enum { ACK_FLOW_CONTROL = 3 }; /* an ack policy the engine does not know */
@@ -20,8 +26,8 @@ struct consumer_cfg {
     size_t backoff_n;
     int deliver, ack, replay, priority_policy; /* in the order of the engine's enums */
     uint64_t opt_start_seq, rate_limit;
-    int64_t opt_start_time, ack_wait, max_deliver, max_waiting, max_ack_pending, max_batch, max_expires, max_bytes,
-        idle_heartbeat, inactive_threshold, num_replicas, pause_until, priority_timeout;
+    int64_t opt_start_time, ack_wait, max_deliver, max_waiting, max_ack_pending, max_batch, max_expires,
+        max_bytes, idle_heartbeat, inactive_threshold, num_replicas, pause_until, priority_timeout;
     bool flow_control, headers_only, mem_storage, direct, sourcing;
     yyjson_val *filters_val, *backoff_val, *metadata, *priority_groups;
     /* The request around it. */
@@ -39,11 +45,13 @@ bool consumer_cfg_load(struct consumer_cfg *c, struct span canonical, struct js_
 void consumer_cfg_free(struct consumer_cfg *c);
 
 /* Fills defaults, checks in nats-server's order, then refuses what this server does not do. */
-bool consumer_cfg_check(struct consumer_cfg *c, const struct stream_cfg *stream, const struct js_limits *limits,
-                        struct js_error *e);
+bool consumer_cfg_check(struct consumer_cfg *c, const struct stream_cfg *stream,
+                        const struct js_limits *limits, struct js_error *e);
 /* May old become c? (10012) */
-bool consumer_cfg_check_update(const struct consumer_cfg *old, const struct consumer_cfg *c, struct js_error *e);
-/* Ephemerals that do not say when they end get five seconds; call once the consumer is known to be new or changed. */
+bool consumer_cfg_check_update(const struct consumer_cfg *old, const struct consumer_cfg *c,
+                               struct js_error *e);
+/* Ephemerals that do not say when they end get five seconds; call once the consumer is known to be new or
+ * changed. */
 void consumer_cfg_settle(struct consumer_cfg *c);
 
 void consumer_cfg_put(struct text *t, const struct consumer_cfg *c);

@@ -1,5 +1,5 @@
-/* codec_stream.c - see codec_stream.h. Happy path: read, fill defaults, check, write the canonical text. What fails is the
- * client's configuration; the answer is the first text nats-server would give. */
+/* codec_stream.c - see codec_stream.h. Happy path: read, fill defaults, check, write the canonical text. What
+ * fails is the client's configuration; the answer is the first text nats-server would give. */
 #include "jetstream/codec_stream.h"
 
 #include <stddef.h>
@@ -18,8 +18,10 @@ static_must(MR_RETAIN_WORKQUEUE == 2);
 static_must(MR_DISCARD_NEW == 1);
 static_must(MR_MEMORY == 1);
 
-#define F(key, kind, member) {key, JSON_##kind, offsetof(struct stream_cfg, member), NULL}
-#define E(key, member, names) {key, JSON_ENUM, offsetof(struct stream_cfg, member), names}
+#define F(key, kind, member)                                                                                 \
+    { key, JSON_##kind, offsetof(struct stream_cfg, member), NULL }
+#define E(key, member, names)                                                                                \
+    { key, JSON_ENUM, offsetof(struct stream_cfg, member), names }
 static const struct json_field stream_fields[] = {
     F("name", STR, name),
     F("description", STR, description),
@@ -69,9 +71,10 @@ static const struct json_field limits_fields[] = {
 #undef E
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-static const struct json_table stream_table = {"StreamConfigRequest.StreamConfig", stream_fields, COUNT(stream_fields)};
-static const struct json_table limits_table = {"StreamConfigRequest.StreamConfig.consumer_limits", limits_fields,
-                                               COUNT(limits_fields)};
+static const struct json_table stream_table = {"StreamConfigRequest.StreamConfig", stream_fields,
+                                               COUNT(stream_fields)};
+static const struct json_table limits_table = {"StreamConfigRequest.StreamConfig.consumer_limits",
+                                               limits_fields, COUNT(limits_fields)};
 
 static struct span val_span(yyjson_val *v) { return span_of(yyjson_get_str(v), yyjson_get_len(v)); }
 
@@ -122,7 +125,8 @@ bool js_name_valid(struct span name) {
 size_t js_metadata_size(yyjson_val *metadata) {
     size_t n = 0;
     yyjson_obj_iter it = yyjson_obj_iter_with(metadata);
-    for (yyjson_val *k; (k = yyjson_obj_iter_next(&it));) n += yyjson_get_len(k) + yyjson_get_len(yyjson_obj_iter_get_val(k));
+    for (yyjson_val *k; (k = yyjson_obj_iter_next(&it));)
+        n += yyjson_get_len(k) + yyjson_get_len(yyjson_obj_iter_get_val(k));
     return n;
 }
 
@@ -136,14 +140,17 @@ static bool limit_settle(int64_t *v, const char *name, bool pedantic, struct js_
 
 static bool check_text(const struct stream_cfg *c, struct js_error *e) {
     if (!js_name_valid(c->name))
-        return js_fail(e, JS_STREAM_CONFIG, "stream name is required and can not contain '.', '*', '>', '\\', '/'");
+        return js_fail(e, JS_STREAM_CONFIG,
+                       "stream name is required and can not contain '.', '*', '>', '\\', '/'");
     if (c->name.n > STREAM_NAME_MAX)
-        return js_failf(e, JS_STREAM_CONFIG, "stream name is too long, maximum allowed is %d", STREAM_NAME_MAX);
+        return js_failf(e, JS_STREAM_CONFIG, "stream name is too long, maximum allowed is %d",
+                        STREAM_NAME_MAX);
     if (c->description.n > STREAM_DESCRIPTION_MAX)
         return js_failf(e, JS_STREAM_CONFIG, "stream description is too long, maximum allowed is %d",
                         STREAM_DESCRIPTION_MAX);
     if (c->metadata && js_metadata_size(c->metadata) > JS_METADATA_MAX)
-        return js_failf(e, JS_STREAM_CONFIG, "stream metadata exceeds maximum size of %d bytes", JS_METADATA_MAX);
+        return js_failf(e, JS_STREAM_CONFIG, "stream metadata exceeds maximum size of %d bytes",
+                        JS_METADATA_MAX);
     return true;
 }
 
@@ -160,7 +167,8 @@ static bool check_limits(struct stream_cfg *c, struct js_error *e) {
     c->max_msg_size = (int32_t)msg_size;
     if (!ok) return false;
     if (c->max_age < 0) return js_fail(e, JS_STREAM_CONFIG, "max age can not be negative");
-    if (c->max_age != 0 && c->max_age < 100000000) return js_fail(e, JS_STREAM_CONFIG, "max age needs to be >= 100ms");
+    if (c->max_age != 0 && c->max_age < 100000000)
+        return js_fail(e, JS_STREAM_CONFIG, "max age needs to be >= 100ms");
     return true;
 }
 
@@ -168,7 +176,8 @@ static bool window_settle(struct stream_cfg *c, int64_t limit, struct js_error *
     if (c->duplicate_window != 0 || c->mirror || yyjson_arr_size(c->sources) > 0) return true;
     int64_t window = INT64_C(120000000000);
     if (limit > 0 && window > limit) {
-        if (c->pedantic) return js_fail(e, JS_PEDANTIC, "duplicate window limits are higher than current limits");
+        if (c->pedantic)
+            return js_fail(e, JS_PEDANTIC, "duplicate window limits are higher than current limits");
         window = limit;
     }
     if (c->max_age != 0 && c->max_age < window) {
@@ -187,7 +196,8 @@ static bool check_window(struct stream_cfg *c, int64_t limit, struct js_error *e
     if (limit > 0 && c->duplicate_window > limit) {
         char text[GODURATION_TEXT_MAX];
         size_t n = goduration_put(text, limit);
-        return js_failf(e, JS_STREAM_CONFIG, "duplicates window can not be larger then server limit of %.*s", (int)n, text);
+        return js_failf(e, JS_STREAM_CONFIG, "duplicates window can not be larger then server limit of %.*s",
+                        (int)n, text);
     }
     if (c->duplicate_window > 0 && c->duplicate_window < 100000000)
         return js_fail(e, JS_STREAM_CONFIG, "duplicates window needs to be >= 100ms");
@@ -195,10 +205,12 @@ static bool check_window(struct stream_cfg *c, int64_t limit, struct js_error *e
 }
 
 static bool check_policies(const struct stream_cfg *c, struct js_error *e) {
-    if (c->deny_purge && c->allow_rollup) return js_fail(e, JS_STREAM_CONFIG, "roll-ups require the purge permission");
+    if (c->deny_purge && c->allow_rollup)
+        return js_fail(e, JS_STREAM_CONFIG, "roll-ups require the purge permission");
     if (c->discard_new_per_subject) {
         if (c->discard != MR_DISCARD_NEW)
-            return js_fail(e, JS_STREAM_CONFIG, "discard new per subject requires discard new policy to be set");
+            return js_fail(e, JS_STREAM_CONFIG,
+                           "discard new per subject requires discard new policy to be set");
         if (c->max_msgs_per_subject <= 0)
             return js_fail(e, JS_STREAM_CONFIG, "discard new per subject requires max msgs per subject > 0");
     }
@@ -213,15 +225,18 @@ static bool check_reserved(struct span s, struct js_error *e) {
     static const char *const spaces[] = {"$JS.>", "$JSC.>", "$NRG.>"};
     for (size_t i = 0; i < COUNT(spaces); i++)
         if (subject_overlap(s, span_str(spaces[i])) && !subject_subset(s, SPAN_LIT("$JS.EVENT.>")))
-            return js_fail(e, JS_STREAM_CONFIG, "subjects that overlap with jetstream api require no-ack to be true");
+            return js_fail(e, JS_STREAM_CONFIG,
+                           "subjects that overlap with jetstream api require no-ack to be true");
     if (subject_overlap(s, SPAN_LIT("$SYS.>")) && !subject_subset(s, SPAN_LIT("$SYS.ACCOUNT.>")))
-        return js_fail(e, JS_STREAM_CONFIG, "subjects that overlap with system api require no-ack to be true");
+        return js_fail(e, JS_STREAM_CONFIG,
+                       "subjects that overlap with system api require no-ack to be true");
     return true;
 }
 
 static bool check_subjects(struct stream_cfg *c, struct js_error *e) {
     if (c->subjects_n > STREAM_SUBJECTS_MAX)
-        return js_failf(e, JS_STREAM_CONFIG, "more than %d subjects are not supported by this server", STREAM_SUBJECTS_MAX);
+        return js_failf(e, JS_STREAM_CONFIG, "more than %d subjects are not supported by this server",
+                        STREAM_SUBJECTS_MAX);
     if (c->subjects_n == 0 && !c->mirror && yyjson_arr_size(c->sources) == 0) {
         c->subjects = calloc(1, sizeof *c->subjects);
         if (!c->subjects) return js_fail(e, JS_INSUFFICIENT_RESOURCES, NULL);
@@ -232,7 +247,8 @@ static bool check_subjects(struct stream_cfg *c, struct js_error *e) {
         struct span s = c->subjects[i];
         if (!subject_valid(s)) return js_fail(e, JS_STREAM_CONFIG, "invalid subject");
         if (s.n == 1 && s.p[0] == '>') {
-            if (!c->no_ack) return js_fail(e, JS_STREAM_CONFIG, "capturing all subjects requires no-ack to be true");
+            if (!c->no_ack)
+                return js_fail(e, JS_STREAM_CONFIG, "capturing all subjects requires no-ack to be true");
             if (c->num_replicas != 1)
                 return js_fail(e, JS_STREAM_CONFIG, "capturing all subjects requires replicas of 1");
         }
@@ -292,8 +308,8 @@ static bool check_placement(struct stream_cfg *c, struct js_error *e) {
 
 bool stream_cfg_check(struct stream_cfg *c, const struct js_limits *limits, struct js_error *e) {
     bool ok = check_text(c, e) && check_limits(c, e) && check_window(c, limits->duplicate_window_ns, e) &&
-              check_policies(c, e) && check_supported(c, e) && check_subjects(c, e) && check_bytes(c, limits, e) &&
-              check_placement(c, e);
+              check_policies(c, e) && check_supported(c, e) && check_subjects(c, e) &&
+              check_bytes(c, limits, e) && check_placement(c, e);
     must(ok || e->code != JS_OK);
     return ok;
 }
@@ -309,7 +325,8 @@ bool stream_cfg_check_update(const struct stream_cfg *old, struct stream_cfg *c,
     if (!why && old->sealed && !c->sealed) why = "stream configuration update can not unseal a sealed stream";
     if (!why && old->deny_delete && !c->deny_delete)
         why = "stream configuration update can not cancel deny message deletes";
-    if (!why && old->deny_purge && !c->deny_purge) why = "stream configuration update can not cancel deny purge";
+    if (!why && old->deny_purge && !c->deny_purge)
+        why = "stream configuration update can not cancel deny purge";
     if (why) return js_fail(e, JS_STREAM_CONFIG, why);
     if (c->sealed) {
         c->max_age = 0;
@@ -344,7 +361,8 @@ void js_metadata_put(struct text *t, yyjson_val *metadata, int required_level) {
     pairs[n++] = (struct pair){SPAN_LIT("_nats.req.level"), span_str(level)};
     yyjson_obj_iter it = yyjson_obj_iter_with(metadata);
     for (yyjson_val *k; (k = yyjson_obj_iter_next(&it));)
-        if (!server_key(val_span(k))) pairs[n++] = (struct pair){val_span(k), val_span(yyjson_obj_iter_get_val(k))};
+        if (!server_key(val_span(k)))
+            pairs[n++] = (struct pair){val_span(k), val_span(yyjson_obj_iter_get_val(k))};
     qsort(pairs, n, sizeof *pairs, by_key);
     text_lit(t, "{");
     for (size_t i = 0; i < n; i++) {
@@ -434,7 +452,8 @@ void stream_cfg_put(struct text *t, const struct stream_cfg *c) {
 }
 
 void js_config_echo(struct text *t, struct span canonical, const struct js_limits *limits) {
-    must(canonical.n > 4 && memcmp(canonical.p + canonical.n - 2, "}}", 2) == 0); /* metadata is last and never empty */
+    must(canonical.n > 4 &&
+         memcmp(canonical.p + canonical.n - 2, "}}", 2) == 0); /* metadata is last and never empty */
     text_raw(t, span_of(canonical.p, canonical.n - 2));
     text_lit(t, ",\"_nats.level\":\"");
     text_i64(t, limits->api_level);

@@ -1,6 +1,6 @@
-/* codec_stream.h - a stream's configuration between JSON and the engine: strict reading, nats-server's defaults, checks and
- * texts, and one canonical text that is stored with the stream and echoed to clients. Two configurations are equal when their
- * canonical texts are. Pure: no engine calls, no clock.
+/* codec_stream.h - a stream's configuration between JSON and the engine: strict reading, nats-server's
+ * defaults, checks and texts, and one canonical text that is stored with the stream and echoed to clients.
+ * Two configurations are equal when their canonical texts are. Pure: no engine calls, no clock.
  *
  * A struct stream_cfg borrows from the document it was read from; both live until stream_cfg_free(). */
 #pragma once
@@ -14,7 +14,12 @@
 #include "millrace.h"
 #include "wire/json.h"
 
-enum { STREAM_NAME_MAX = 255, STREAM_DESCRIPTION_MAX = 4096, JS_METADATA_MAX = 128 << 10, STREAM_SUBJECTS_MAX = 2048 };
+enum {
+    STREAM_NAME_MAX = 255,
+    STREAM_DESCRIPTION_MAX = 4096,
+    JS_METADATA_MAX = 128 << 10,
+    STREAM_SUBJECTS_MAX = 2048
+};
 
 struct stream_cfg {
     struct span name, description;
@@ -25,14 +30,17 @@ struct stream_cfg {
         subject_delete_marker_ttl;
     int32_t max_msg_size;
     uint64_t first_seq;
-    bool no_ack, allow_direct, mirror_direct, discard_new_per_subject, sealed, deny_delete, deny_purge, allow_rollup,
-        allow_msg_ttl, allow_msg_counter, allow_atomic, allow_msg_schedules, allow_batched, pedantic;
+    bool no_ack, allow_direct, mirror_direct, discard_new_per_subject, sealed, deny_delete, deny_purge,
+        allow_rollup, allow_msg_ttl, allow_msg_counter, allow_atomic, allow_msg_schedules, allow_batched,
+        pedantic;
     int64_t limit_inactive_threshold, limit_max_ack_pending; /* consumer_limits */
-    yyjson_val *subjects_val, *placement, *mirror, *sources, *subject_transform, *republish, *consumer_limits, *metadata;
+    yyjson_val *subjects_val, *placement, *mirror, *sources, *subject_transform, *republish, *consumer_limits,
+        *metadata;
     yyjson_doc *doc; /* owned */
 };
 
-/* Reads a request's body. An empty body is an empty configuration, as in nats-server. False: e says why (10025). */
+/* Reads a request's body. An empty body is an empty configuration, as in nats-server. False: e says why
+ * (10025). */
 bool stream_cfg_read(struct stream_cfg *c, struct span body, bool strict, struct js_error *e);
 /* Fills defaults and checks in nats-server's order; then refuses what this server does not do. */
 bool stream_cfg_check(struct stream_cfg *c, const struct js_limits *limits, struct js_error *e);

@@ -20,7 +20,8 @@ bool js_fail(struct js_error *e, enum js_code code, const char *arg) {
     e->code = code;
     const char *text = codes[code].text, *hole = strstr(text, "%s");
     if (hole)
-        (void)snprintf(e->text, sizeof e->text, "%.*s%s%s", (int)(hole - text), text, arg ? arg : "", hole + 2);
+        (void)snprintf(e->text, sizeof e->text, "%.*s%s%s", (int)(hole - text), text, arg ? arg : "",
+                       hole + 2);
     else
         (void)snprintf(e->text, sizeof e->text, "%s", text);
     return false;

@@ -1,5 +1,5 @@
-/* text.c - see text.h. Happy path: room is doubled, bytes are appended. What fails: memory; then the text is marked and its
- * owner answers nothing rather than half a document. */
+/* text.c - see text.h. Happy path: room is doubled, bytes are appended. What fails: memory; then the text is
+ * marked and its owner answers nothing rather than half a document. */
 #include "jetstream/text.h"
 
 #include <stdlib.h>
@@ -7,9 +7,10 @@
 #include "base/bytes.h"
 #include "base/must.h"
 #include "wire/gotime.h"
+#include "wire/json.h"
 
 void text_free(struct text *t) {
-    free(t->p);
+    if (!t->fixed) free(t->p);
     *t = (struct text){0};
 }
 
@@ -18,7 +19,7 @@ static uint8_t *text_room(struct text *t, size_t n) {
     if (t->cap - t->n < n) {
         size_t cap = t->cap ? t->cap : 512;
         while (cap - t->n < n) cap *= 2;
-        uint8_t *p = realloc(t->p, cap);
+        uint8_t *p = t->fixed ? NULL : realloc(t->p, cap);
         if (!p) {
             t->failed = true;
             return NULL;
@@ -49,6 +50,11 @@ void text_i64(struct text *t, int64_t n) {
     text_u64(t, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
 }
 
+void text_base64(struct text *t, struct span s) {
+    uint8_t *p = text_room(t, base64_len(s.n));
+    if (p) t->n += base64_put((char *)p, s);
+}
+
 void text_bool(struct text *t, bool b) { text_lit(t, b ? "true" : "false"); }
 
 void text_time(struct text *t, int64_t unix_ns) {
@@ -64,7 +70,11 @@ void text_time(struct text *t, int64_t unix_ns) {
 static size_t utf8_len(struct span s) {
     must(s.n > 0);
     uint8_t c = s.p[0];
-    size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    size_t n = c < 0x80                ? 1
+               : c >= 0xc2 && c < 0xe0 ? 2
+               : (c & 0xf0) == 0xe0    ? 3
+               : c >= 0xf0 && c < 0xf5 ? 4
+                                       : 0;
     if (n == 0 || n > s.n) return 0;
     for (size_t i = 1; i < n; i++)
         if ((s.p[i] & 0xc0) != 0x80) return 0;
@@ -89,7 +99,9 @@ static void text_escape(struct text *t, uint8_t c) {
     text_lit(t, u);
 }
 
-static bool plain(uint8_t c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'; }
+static bool plain(uint8_t c) {
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
+}
 
 void text_str(struct text *t, struct span s) {
     text_lit(t, "\"");

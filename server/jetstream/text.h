@@ -1,6 +1,6 @@
-/* text.h - JSON text under construction, written front to back: what Go's encoding/json would print, byte for byte, where
- * clients or tests compare. Grows on the heap; once memory is out everything is ignored and `failed` stays set. Used by the API
- * only: the data path formats into stack buffers. */
+/* text.h - JSON text under construction, written front to back: what Go's encoding/json would print, byte for
+ * byte, where clients or tests compare. Grows on the heap; once memory is out everything is ignored and
+ * `failed` stays set. Used by the API only: the data path formats into stack buffers. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@ struct text {
     uint8_t *p;
     size_t n, cap;
     bool failed;
+    bool fixed; /* p is the caller's buffer of cap bytes: nothing grows, what does not fit fails */
 };
 
 void text_free(struct text *t);
@@ -19,11 +20,13 @@ static inline struct span text_span(const struct text *t) { return span_of(t->p,
 
 void text_raw(struct text *t, struct span s);
 void text_lit(struct text *t, const char *s);
-/* Quoted and escaped as Go does it: < > & and control characters as \u00xx, bytes that are no UTF-8 as U+FFFD. */
+/* Quoted and escaped as Go does it: < > & and control characters as \u00xx, bytes that are no UTF-8 as
+ * U+FFFD. */
 void text_str(struct text *t, struct span s);
 void text_u64(struct text *t, uint64_t n);
 void text_i64(struct text *t, int64_t n);
 void text_bool(struct text *t, bool b);
+void text_base64(struct text *t, struct span s); /* without quotes */
 /* "2024-01-02T03:04:05.6Z"; 0 is Go's zero time. */
 void text_time(struct text *t, int64_t unix_ns);
 

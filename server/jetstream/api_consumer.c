@@ -1,0 +1,261 @@
+/* api_consumer.c - requests about consumers; all run on the stream's shard. Changes answer once they are
+ * durable. */
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "jetstream/api.h"
+#include "jetstream/codec_consumer.h"
+#include "jetstream/deliver.h"
+#include "jetstream/info.h"
+#include "wire/json.h"
+#include "wire/nuid.h"
+
+enum { NAMES_LIMIT = 1024, LIST_LIMIT = 256, PATH_MAX_BYTES = 2 * 256 };
+
+static bool has_separator(struct span s) { return s.n && (memchr(s.p, '/', s.n) || memchr(s.p, '\\', s.n)); }
+
+static struct span path_put(uint8_t out[PATH_MAX_BYTES], struct span stream, struct span consumer) {
+    if (stream.n + 1 + consumer.n > PATH_MAX_BYTES) return SPAN_EMPTY;
+    memcpy(out, stream.p, stream.n);
+    out[stream.n] = '.';
+    memcpy(out + stream.n + 1, consumer.p, consumer.n);
+    return span_of(out, stream.n + 1 + consumer.n);
+}
+
+/* The consumer a request names; NULL: r->err. */
+static struct js_consumer *consumer_of(struct api_req *r) {
+    uint8_t buf[PATH_MAX_BYTES];
+    if (!api_stream(r)) return NULL;
+    struct span path = path_put(buf, r->stream, r->consumer);
+    struct js_consumer *c = path.n ? js_consumer_find(r->js, path) : NULL;
+    if (!c) js_fail(&r->err, JS_CONSUMER_NOT_FOUND, NULL);
+    return c;
+}
+
+static void consumer_answer(struct api_req *r, struct js_consumer *c, enum api_when when) {
+    info_consumer_put(api_begin(r), c, true);
+    text_lit(&r->out, "}");
+    api_answer(r, when);
+}
+
+/* --- create --- */
+
+/* Do subject and request name the same things? Fills the name that the subject gives. */
+static bool names_agree(struct api_req *r, struct consumer_cfg *c) {
+    struct js_error *e = &r->err;
+    bool legacy_durable = span_starts(r->subject, SPAN_LIT("CONSUMER.DURABLE."));
+    struct span name = r->consumer.n ? r->consumer : c->name;
+    if (!span_eq(r->stream, c->stream_name)) return js_fail(e, JS_STREAM_MISMATCH, NULL);
+    if (has_separator(name)) return js_fail(e, JS_CONSUMER_SEPARATOR, NULL);
+    if (legacy_durable && c->durable.n == 0) return js_fail(e, JS_DURABLE_NOT_SET, NULL);
+    if (r->consumer.n && c->durable.n && !span_eq(r->consumer, c->durable))
+        return js_fail(e, JS_DURABLE_MISMATCH, NULL);
+    if (r->consumer.n == 0 && c->durable.n) return js_fail(e, JS_EPHEMERAL_WITH_DURABLE, NULL);
+    if (r->consumer.n) c->name = r->consumer;
+    if (r->rest.n && c->filters_n) return js_fail(e, JS_FILTERS_API, NULL);
+    if (r->rest.n && !span_eq(r->rest, c->filter)) return js_fail(e, JS_FILTER_MISMATCH, NULL);
+    if (c->num_replicas > 1) return js_fail(e, JS_REPLICAS, NULL);
+    return true;
+}
+
+static bool room_for_one(const struct js_stream *s, struct js_error *e) {
+    int64_t most = mr_stream_config(s->engine)->max_consumers, limit = s->js->limits->max_consumers;
+    if (most <= 0 || (limit > 0 && limit < most)) most = limit;
+    if (most > 0 && s->consumers_n >= (size_t)most) return js_fail(e, JS_MAX_CONSUMERS, NULL);
+    return true;
+}
+
+/* The engine's form of a checked configuration. */
+static enum mr_status with_engine_cfg(const struct consumer_cfg *c, struct span name, struct js_stream *s,
+                                      struct mr_consumer **engine) {
+    struct text t = {0};
+    struct consumer_engine_cfg cfg = {.filters = NULL};
+    enum mr_status st = MR_NOMEM;
+    consumer_cfg_put(&t, c);
+    if (!t.failed && consumer_cfg_engine(c, name, text_span(&t), &cfg)) {
+        int64_t now = js_wall(s->js);
+        st = *engine ? mr_consumer_update(*engine, &cfg.cfg, now)
+                     : mr_consumer_create(s->engine, &cfg.cfg, now, engine);
+    }
+    consumer_engine_cfg_free(&cfg);
+    text_free(&t);
+    return st == MR_LATER ? MR_OK : st;
+}
+
+static bool create_new(struct api_req *r, struct js_stream *s, const struct consumer_cfg *c,
+                       struct js_consumer **out) {
+    char random[NAME_LEN];
+    struct span name = c->durable.n ? c->durable : c->name;
+    uint8_t buf[PATH_MAX_BYTES];
+    while (name.n == 0) {
+        nuid_name_put(random);
+        struct span path = path_put(buf, s->name, span_of(random, NAME_LEN));
+        if (!js_consumer_find(r->js, path)) name = span_of(random, NAME_LEN);
+    }
+    if (name.n > CONSUMER_NAME_MAX) return js_fail_u64(&r->err, JS_NAME_TOO_LONG, CONSUMER_NAME_MAX);
+    if (!js_name_valid(name)) return js_fail(&r->err, JS_BAD_DURABLE, NULL);
+    struct mr_consumer *engine = NULL;
+    enum mr_status st = with_engine_cfg(c, name, s, &engine);
+    if (st != MR_OK)
+        return js_fail(&r->err, st == MR_LIMIT ? JS_MAX_CONSUMERS : api_code_of(st, JS_CONSUMER_CREATE),
+                       mr_status_text(st));
+    if (js_consumer_adopt(s, engine, out) == ERR_OK) return true;
+    if (mr_consumer_delete(engine) != MR_OK)
+        log_line(r->js->host.log, LOG_ERROR,
+                 "jetstream: a consumer that could not be set up could not be removed either");
+    return js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
+}
+
+/* The same name again: equal is fine, different is an update unless the client insists on creating. */
+static bool create_over(struct api_req *r, struct js_consumer *old, const struct consumer_cfg *c) {
+    struct text t = {0};
+    struct span extra = js_span(mr_consumer_config(old->engine)->extra);
+    consumer_cfg_put(&t, c);
+    bool same = !t.failed && span_eq(text_span(&t), extra);
+    text_free(&t);
+    if (same) return true;
+    if (c->action == CONSUMER_CREATE) return js_fail(&r->err, JS_CONSUMER_EXISTS, NULL);
+    struct consumer_cfg was;
+    if (!consumer_cfg_load(&was, extra, &r->err)) return false;
+    bool ok = consumer_cfg_check_update(&was, c, &r->err);
+    consumer_cfg_free(&was);
+    if (!ok) return false;
+    struct mr_consumer *engine = old->engine;
+    enum mr_status st = with_engine_cfg(c, old->name, old->stream, &engine);
+    if (st != MR_OK) return js_fail(&r->err, api_code_of(st, JS_CONSUMER_CREATE), mr_status_text(st));
+    js_consumer_follow(old);
+    return true;
+}
+
+static struct js_consumer *create(struct api_req *r, struct consumer_cfg *c) {
+    struct js_stream *s = api_stream(r);
+    struct stream_cfg sc;
+    if (!s || !stream_cfg_read(&sc, js_span(mr_stream_config(s->engine)->extra), false, &r->err)) return NULL;
+    bool ok = consumer_cfg_check(c, &sc, r->js->limits, &r->err);
+    stream_cfg_free(&sc);
+    if (!ok) return NULL;
+    uint8_t buf[PATH_MAX_BYTES];
+    struct span name = c->durable.n ? c->durable : c->name, path = path_put(buf, s->name, name);
+    struct js_consumer *k = name.n && path.n ? js_consumer_find(r->js, path) : NULL;
+    consumer_cfg_settle(c);
+    if (k) return create_over(r, k, c) ? k : NULL;
+    if (c->action == CONSUMER_UPDATE) {
+        js_fail(&r->err, JS_CONSUMER_MISSING, NULL);
+        return NULL;
+    }
+    return room_for_one(s, &r->err) && create_new(r, s, c, &k) ? k : NULL;
+}
+
+void api_consumer_create(struct api_req *r) {
+    struct consumer_cfg c;
+    if (!consumer_cfg_read(&c, r->body, r->js->limits->strict, &r->err)) {
+        api_fail(r);
+        return;
+    }
+    struct js_consumer *k = names_agree(r, &c) ? create(r, &c) : NULL;
+    consumer_cfg_free(&c);
+    if (k)
+        consumer_answer(r, k, API_DURABLE);
+    else
+        api_fail_durable(r);
+}
+
+/* --- the rest --- */
+
+void api_consumer_delete(struct api_req *r) {
+    if (!api_body_is_empty(r->body)) {
+        api_fail_with(r, JS_NOT_EMPTY, NULL);
+        return;
+    }
+    struct js_consumer *c = consumer_of(r);
+    if (!c) {
+        api_fail_durable(r);
+        return;
+    }
+    enum mr_status st = mr_consumer_delete(c->engine);
+    if (st != MR_OK && st != MR_LATER) {
+        js_fail(&r->err, JS_STREAM_GENERAL, mr_status_text(st));
+        api_fail_durable(r);
+        return;
+    }
+    js_consumer_drop(c, 409, "Consumer Deleted");
+    api_answer_success(r, API_DURABLE);
+}
+
+void api_consumer_info(struct api_req *r) {
+    if (!api_body_is_empty(r->body)) {
+        api_fail_with(r, JS_NOT_EMPTY, NULL);
+        return;
+    }
+    struct js_consumer *c = consumer_of(r);
+    if (c)
+        consumer_answer(r, c, API_DURABLE);
+    else
+        api_fail_durable(r);
+}
+
+static int by_name(const void *a, const void *b) {
+    const struct js_consumer *x = *(struct js_consumer *const *)a, *y = *(struct js_consumer *const *)b;
+    int r = memcmp(x->name.p, y->name.p, x->name.n < y->name.n ? x->name.n : y->name.n);
+    return r ? r : x->name.n < y->name.n ? -1 : x->name.n > y->name.n;
+}
+
+/* Sorted; the caller frees. */
+static struct js_consumer **consumers_sorted(const struct js_stream *s) {
+    struct js_consumer **all = calloc(s->consumers_n + 1, sizeof(struct js_consumer *));
+    if (!all) return NULL;
+    size_t n = 0;
+    for (const struct list *l = s->consumers.next; l != &s->consumers; l = l->next)
+        all[n++] = container_of(l, struct js_consumer, link);
+    must(n == s->consumers_n);
+    qsort(all, n, sizeof(struct js_consumer *), by_name);
+    return all;
+}
+
+static bool offset_get(struct api_req *r, uint64_t *offset) {
+    static const struct json_field fields[] = {{"offset", JSON_I64, 0, NULL}};
+    static const struct json_table table = {"JSApiConsumersRequest", fields, 1};
+    int64_t v = 0;
+    *offset = 0;
+    if (!api_body_is_json(r->body)) return true;
+    if (!api_body(r, &table, &v)) return false;
+    *offset = v > 0 ? (uint64_t)v : 0;
+    return true;
+}
+
+static void page(struct api_req *r, size_t limit, void (*put)(struct text *t, struct js_consumer *c)) {
+    uint64_t offset;
+    struct js_stream *s = offset_get(r, &offset) ? api_stream(r) : NULL;
+    struct js_consumer **all = s ? consumers_sorted(s) : NULL;
+    if (!all) {
+        if (s) js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
+        api_fail_durable(r);
+        return;
+    }
+    if (offset > s->consumers_n) offset = s->consumers_n;
+    struct text *t = api_begin(r);
+    text_key_u64(t, "total", s->consumers_n);
+    text_key_u64(t, "offset", offset);
+    text_key_u64(t, "limit", limit);
+    text_key(t, "consumers");
+    text_lit(t, "[");
+    for (size_t i = offset; i < s->consumers_n && i < offset + limit; i++) {
+        text_item(t);
+        put(t, all[i]);
+    }
+    text_lit(t, "]}");
+    free(all);
+    api_answer(r, API_DURABLE);
+}
+
+static void put_name(struct text *t, struct js_consumer *c) { text_str(t, c->name); }
+
+static void put_info(struct text *t, struct js_consumer *c) {
+    text_lit(t, "{");
+    info_consumer_put(t, c, false);
+    text_lit(t, "}");
+}
+
+void api_consumer_names(struct api_req *r) { page(r, NAMES_LIMIT, put_name); }
+void api_consumer_list(struct api_req *r) { page(r, LIST_LIMIT, put_info); }

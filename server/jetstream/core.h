@@ -1,0 +1,155 @@
+/* core.h - what the files of this folder share: one shard's JetStream, its streams and consumers. Everything
+ * here belongs to the shard's thread. Other shards are reached by casts only. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "io/io.h"
+#include "jetstream/directory.h"
+#include "jetstream/errors.h"
+#include "jetstream/js.h"
+#include "millrace.h"
+#include "route/route.h"
+
+enum {
+    JS_API_QUEUE_MAX = 10000, /* requests waiting on a shard, as nats-server's request_queue_limit */
+    JS_API_QUEUE_BYTES = 64 << 20,
+    JS_STALL_BYTES = 4 << 20, /* publishes the engine had no room for */
+    JS_LATER_BYTES = 1 << 20, /* short answers decided inside a route callback */
+    JS_PULLS_MAX = 1 << 18,   /* pull requests waiting on a shard */
+    JS_REPLY_MAX = 4096,
+};
+
+/* Messages to be published once no route callback is under way, first in first out; see later.c. */
+struct js_later {
+    uint8_t *p;
+    size_t n, cap;
+    bool flushing;
+};
+
+/* Publishes waiting for room in the engine; see stall.c. */
+struct js_stall {
+    uint8_t *p;
+    size_t from, n, cap; /* entries lie in [from, from + n), never wrapped */
+    size_t max;
+};
+
+struct js {
+    struct js_host host;
+    const struct js_limits *limits;
+    struct mr_shard *engine;
+    struct directory dir;
+    struct map_str streams; /* name -> struct js_stream, of this shard */
+    struct map_str paths;   /* "stream.consumer" -> struct js_consumer, of this shard */
+    struct list all;        /* struct js_stream.link */
+    size_t streams_n, consumers_n;
+    uint64_t next_incarnation;
+
+    struct sink api_sink, ack_sink;
+    struct sub api_sub, ack_sub;
+    struct list api_queue;    /* struct api_req.link, to be run */
+    struct list api_waiting;  /* wait for a barrier the engine had no room for */
+    struct list api_inflight; /* started and not answered: reads, barriers, gathers */
+    size_t api_queued, api_queued_bytes;
+    uint64_t api_total, api_errors, next_gather;
+    struct map_u64 gathers; /* id -> struct api_req on the shard that asked */
+
+    struct js_later later;
+    struct js_stall stall;
+    struct pool pulls;
+    struct list ready; /* struct js_consumer.ready: something to deliver and somebody who asked */
+    struct list due;   /* struct js_consumer.due: a timer ran out */
+    struct js_consumer *ack_memo;
+    uint64_t deliver_round;
+    bool closing, paused; /* paused: what delivers is congested; try again soon */
+};
+
+/* A stream of this shard. */
+struct js_stream {
+    struct sink sink; /* its subjects lead here: publish.c */
+    struct list link;
+    struct js *js;
+    struct mr_stream *engine;
+    struct span name; /* into block */
+    uint64_t incarnation;
+    struct list subs; /* struct js_stream_sub.link */
+    struct list consumers;
+    size_t consumers_n;
+    struct span ack_head; /* of a PubAck, up to the sequence: `{"stream":"S","seq":`, with the domain if any;
+                             into block */
+    struct span ack_bare; /* the same without a domain, for errors */
+    int64_t max_msg_size;
+    bool no_ack, allow_direct, allow_rollup, sealed;
+    uint8_t block[];
+};
+
+struct js_stream_sub {
+    struct sub sub;
+    struct list link;
+    uint8_t subject[];
+};
+
+/* A consumer of this shard. */
+struct js_consumer {
+    struct list link;       /* js_stream.consumers */
+    struct list ready, due; /* on js->ready, js->due when not empty */
+    struct js_stream *stream;
+    struct mr_consumer *engine;
+    struct span path; /* "stream.consumer" */
+    struct span name;
+    struct span ack_prefix; /* "$JS.ACK.stream.consumer." */
+    struct list pulls;      /* struct pull.link, the oldest first */
+    size_t pulls_n;
+    struct io_timer timer;
+    uint64_t timer_ns;   /* what the timer is set to; UINT64_MAX when not set */
+    uint64_t active_ns;  /* monotonic: last pull or delivery */
+    int64_t inactive_ns; /* deleted after so long without use; 0 = never */
+    int64_t max_batch, max_expires, max_bytes;
+    size_t max_waiting;
+    uint64_t last_cseq, last_sseq, last_pending; /* of the last delivery, for the length of ack subjects */
+    bool headers_only;
+    bool ready_edge; /* the engine may have something: set by on_ready, cleared when it says no */
+    bool ack_none;
+    uint8_t block[];
+};
+
+static inline struct mr_bytes js_bytes(struct span s) { return (struct mr_bytes){s.p, s.n}; }
+static inline struct span js_span(struct mr_bytes b) { return span_of(b.p, b.n); }
+
+/* --- js.c --- */
+/* Publishes for the server: not from inside a route callback. to: where it goes when that is not subject. */
+size_t js_publish(struct js *js, struct span to, struct span subject, struct span reply, struct span hdr,
+                  struct span payload, bool *congested);
+/* An answer without ceremony: subject is the client's reply subject; nothing when it is empty. */
+void js_reply(struct js *js, struct span reply, struct span hdr, struct span payload);
+uint64_t js_now(const struct js *js); /* monotonic */
+int64_t js_wall(const struct js *js);
+
+/* --- streams.c --- */
+/* Takes up an engine stream: maps, subscriptions. ERR_NOMEM; ERR_INVAL: a subject the router refuses. */
+enum err js_stream_adopt(struct js *js, struct mr_stream *engine, uint64_t incarnation,
+                         struct js_stream **out) MUST_USE;
+/* Follows the engine's configuration: subscribes what is new, unsubscribes what is gone. */
+enum err js_stream_follow(struct js_stream *s) MUST_USE;
+/* Unsubscribes and forgets; consumers too (their pull requests are told). The engine's stream is not touched.
+ */
+void js_stream_drop(struct js_stream *s);
+struct js_stream *js_stream_find(struct js *js, struct span name);
+
+enum err js_consumer_adopt(struct js_stream *s, struct mr_consumer *engine,
+                           struct js_consumer **out) MUST_USE;
+/* Follows the engine's configuration. */
+void js_consumer_follow(struct js_consumer *c);
+/* Forgets; waiting pull requests are told with this status ("409 Consumer Deleted"). */
+void js_consumer_drop(struct js_consumer *c, int status, const char *text);
+struct js_consumer *js_consumer_find(struct js *js, struct span path);
+
+/* --- later.c: short answers from inside route callbacks --- */
+/* False: no room, dropped; the client's request times out. */
+bool js_later_put(struct js *js, struct span to, struct span hdr);
+void js_later_flush(struct js *js);
+void js_later_deinit(struct js_later *l);

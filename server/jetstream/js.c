@@ -1,0 +1,215 @@
+/* js.c - see js.h: opening and closing one shard's JetStream, the two steps of its tick, and what the engine
+ * calls back.
+ *
+ * Happy path of a tick: routed messages were appended and requests queued by the sinks; js_commit() runs the
+ * requests, then the engine's tick seals everything into one durable write; finished operations come back
+ * through on_done and answer; js_deliver() hands out what became visible. What fails is said to the clients
+ * it concerns; the shard goes on. */
+#include "jetstream/js.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "base/rng.h"
+#include "jetstream/ack.h"
+#include "jetstream/api.h"
+#include "jetstream/deliver.h"
+#include "jetstream/publish.h"
+#include "jetstream/pull.h"
+
+enum { PAUSE_NS = 1000000 }; /* how soon a congested delivery is tried again */
+
+uint64_t js_now(const struct js *js) { return io_now(js->host.io); }
+int64_t js_wall(const struct js *js) { return io_wall(js->host.io); }
+
+size_t js_publish(struct js *js, struct span to, struct span subject, struct span reply, struct span hdr,
+                  struct span payload, bool *congested) {
+    struct route_msg m = {.msg = {.subject = subject, .reply = reply, .hdr = hdr, .payload = payload},
+                          .to = to};
+    size_t n = route_publish(js->host.route, &m);
+    if (m.congested && congested) *congested = true;
+    return n;
+}
+
+void js_reply(struct js *js, struct span reply, struct span hdr, struct span payload) {
+    struct route_msg m = {.msg = {.subject = reply, .hdr = hdr, .payload = payload}};
+    if (reply.n) (void)route_publish(js->host.route, &m);
+}
+
+/* --- what the engine calls --- */
+
+static void on_done(void *ctx, const struct mr_done *done, size_t count) {
+    struct js *js = ctx;
+    for (size_t i = 0; i < count; i++) {
+        const struct mr_done *d = &done[i];
+        if (d->kind == MR_DONE_BARRIER && d->tag)
+            api_on_durable(js, d->tag, d->status);
+        else if (d->kind == MR_DONE_ACK)
+            js_reply(js, d->status == MR_OK ? js_span(d->note) : SPAN_EMPTY, SPAN_EMPTY, SPAN_EMPTY);
+        else
+            js_publish_done(js, d);
+    }
+}
+
+static void on_ready(void *ctx, struct mr_consumer *engine) {
+    struct js_consumer *c = mr_consumer_user(engine);
+    (void)ctx;
+    if (c) js_consumer_ready(c);
+}
+
+/* --- open and close --- */
+
+static enum err of_status(enum mr_status s) {
+    switch (s) {
+    case MR_OK: return ERR_OK;
+    case MR_NOMEM: return ERR_NOMEM;
+    case MR_NOSPC: return ERR_NOSPC;
+    case MR_LOCKED: return ERR_LOCKED;
+    case MR_FOREIGN: return ERR_FOREIGN;
+    case MR_FORMAT: return ERR_FORMAT;
+    case MR_PERM: return ERR_PERM;
+    case MR_CORRUPT: return ERR_CORRUPT;
+    case MR_FAILED: return ERR_FAILED;
+    default: return ERR_IO;
+    }
+}
+
+/* The streams that recovery found. */
+static enum err adopt_all(struct js *js) {
+    for (struct mr_stream *s = NULL; (s = mr_stream_next(js->engine, s));) {
+        struct js_stream *out;
+        uint64_t incarnation = ++js->next_incarnation * DIR_SHARDS_MAX + js->host.self;
+        enum err e = js_stream_adopt(js, s, incarnation, &out);
+        if (e != ERR_OK) return e;
+        cast_stream_add(out);
+    }
+    return ERR_OK;
+}
+
+static enum err open_engine(struct js *js, struct mr_env *env) {
+    const struct mr_host host = {.ctx = js, .on_done = on_done, .on_ready = on_ready};
+    enum mr_status s = mr_shard_open(env, js->host.self, js->host.io, &host, &js->engine);
+    if (s != MR_OK) {
+        log_line(js->host.log, LOG_ERROR, "jetstream: shard %u: %s", js->host.self, mr_status_text(s));
+        return of_status(s);
+    }
+    return adopt_all(js);
+}
+
+static void init(struct js *js) {
+    uint64_t seed;
+    random_bytes(&seed, sizeof seed);
+    directory_init(&js->dir, seed);
+    map_str_init(&js->streams, seed + 1);
+    map_str_init(&js->paths, seed + 2);
+    list_init(&js->all);
+    list_init(&js->ready);
+    list_init(&js->due);
+    pool_init(&js->pulls, sizeof(struct pull), 256, JS_PULLS_MAX);
+    size_t payload = js->limits->max_payload > 0 ? (size_t)js->limits->max_payload : 0;
+    js->stall.max = payload * 2 > JS_STALL_BYTES ? payload * 2 : JS_STALL_BYTES;
+}
+
+enum err js_open(struct js **out, const struct js_host *host, const struct js_limits *limits,
+                 struct mr_env *env) {
+    must(host->self < host->shards && host->shards <= DIR_SHARDS_MAX);
+    struct js *js = calloc(1, sizeof *js);
+    *out = NULL;
+    if (!js) return ERR_NOMEM;
+    js->host = *host;
+    js->limits = limits;
+    init(js);
+    enum err e = api_open(js);
+    if (e == ERR_OK) {
+        e = js_ack_open(js);
+        if (e == ERR_OK) e = open_engine(js, env);
+        if (e == ERR_OK) {
+            *out = js;
+            return ERR_OK;
+        }
+        if (js->ack_sub.sink && js->ack_sub.entry.node) js_ack_close(js);
+        api_close(js);
+    }
+    js_close(js);
+    return e;
+}
+
+void js_close(struct js *js) {
+    if (!js) return;
+    js->closing = true;
+    if (js->engine) {
+        mr_shard_close(js->engine); /* what was unfinished answers now */
+        js->engine = NULL;
+        js_ack_close(js);
+        api_close(js);
+    }
+    while (!list_empty(&js->all)) js_stream_drop(container_of(js->all.next, struct js_stream, link));
+    js_stall_deinit(js);
+    js_later_deinit(&js->later);
+    pool_deinit(&js->pulls);
+    map_str_deinit(&js->streams);
+    map_str_deinit(&js->paths);
+    directory_deinit(&js->dir);
+    free(js);
+}
+
+void js_on_cast(struct js *js, unsigned from, struct span bytes) { cast_handle(js, from, bytes); }
+
+/* --- the tick --- */
+
+void js_commit(struct js *js) {
+    js_later_flush(js);
+    if (!js_stall_empty(js)) js_stall_retry(js);
+    api_run_queue(js);
+    mr_shard_tick(js->engine);
+}
+
+void js_deliver(struct js *js) {
+    js_later_flush(js);
+    js_deliver_all(js);
+}
+
+uint64_t js_deadline(const struct js *js) {
+    uint64_t at = mr_shard_deadline(js->engine);
+    bool now = !list_empty(&js->api_queue) || js->later.n || !list_empty(&js->due);
+    if (now) return 0;
+    if (!list_empty(&js->ready)) {
+        uint64_t soon = js->paused ? js_now(js) + PAUSE_NS : 0;
+        if (soon < at) at = soon;
+    }
+    if (!list_empty(&js->api_waiting) || !js_stall_empty(js)) {
+        uint64_t soon = js_now(js) + PAUSE_NS;
+        if (soon < at) at = soon;
+    }
+    return at;
+}
+
+bool js_congested(const struct js *js) { return !js_stall_empty(js); }
+
+void js_shutdown(struct js *js) {
+    js->closing = true;
+    for (struct list *l = js->all.next; l != &js->all; l = l->next) {
+        struct js_stream *s = container_of(l, struct js_stream, link);
+        for (struct list *k = s->consumers.next; k != &s->consumers; k = k->next)
+            js_pulls_end(container_of(k, struct js_consumer, link), 409, "Server Shutdown", true);
+    }
+}
+
+void js_stats(const struct js *js, struct js_stats *out) {
+    struct mr_shard_stats es;
+    *out = (struct js_stats){.streams = js->streams_n,
+                             .consumers = js->consumers_n,
+                             .api_total = js->api_total,
+                             .api_errors = js->api_errors};
+    for (const struct list *l = js->all.next; l != &js->all; l = l->next) {
+        struct js_stream *s = container_of(l, struct js_stream, link);
+        struct mr_stream_state st;
+        mr_stream_state(s->engine, &st);
+        out->messages += st.msgs;
+        out->bytes += st.bytes;
+        *(mr_stream_config(s->engine)->storage == MR_MEMORY ? &out->memory : &out->storage) += st.bytes;
+    }
+    mr_shard_stats(js->engine, &es);
+    out->failed = es.failed;
+}

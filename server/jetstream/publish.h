@@ -1,0 +1,32 @@
+/* publish.h - a stream's subjects: admit, append, acknowledge once durable. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "jetstream/core.h"
+
+/* The sink behind a stream's subscriptions. */
+bool js_publish_deliver(struct sink *sink, struct sub *sub, struct route_msg *m);
+/* Takes one message for a stream now. MR_BUSY: the engine has no room; everything else is settled, with its
+ * answer on the way. */
+enum mr_status js_publish_take(struct js_stream *s, const struct msg *m);
+/* Answers finished appends and refusals, in order. */
+void js_publish_done(struct js *js, const struct mr_done *d);
+
+/* What Nats-* headers of a publish ask for. */
+struct publish_ask {
+    struct mr_append_opts opts;
+    struct js_error err; /* refused before the engine sees it */
+};
+/* Reads them in nats-server's order of checks. False: err says why. */
+bool publish_ask_get(struct publish_ask *a, const struct js_stream *s, struct span hdr);
+
+/* --- stall.c: publishes the engine had no room for, in order --- */
+bool js_stall_empty(const struct js *js);
+/* False: the bound is reached. */
+bool js_stall_put(struct js *js, struct js_stream *s, const struct msg *m);
+/* Tries again, oldest first, until the engine is full or nothing is left. */
+void js_stall_retry(struct js *js);
+/* The stream is gone; what it would have stored is dropped. */
+void js_stall_forget(struct js *js, const struct js_stream *s);
+void js_stall_deinit(struct js *js);
