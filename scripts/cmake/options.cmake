@@ -26,6 +26,10 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWith
   target_link_options(mr_options INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed)
 endif()
 
+if(MR_FUZZ)
+  target_compile_options(mr_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # mr_library(name SOURCES... LIBS...): one static library a folder; its link line is its layer.
 function(mr_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LIBS" ${ARGN})

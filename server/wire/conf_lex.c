@@ -139,7 +139,7 @@ bool lex_include(struct lex *x, struct span *path) {
         x->at++;
         return quoted_raw(x, (char)c, path);
     }
-    if (c == 0 || is_line_end(c) || strchr("[{(-\\;}", c) || is_digit(c)) {
+    if (c == 0 || is_white(c) || strchr("[{(-\\;}", c) || is_digit(c)) {
         return lex_fail(x, "Expected include value but got %s", shown(x, room));
     }
     const uint8_t *from = x->text.p + x->at;

@@ -162,7 +162,7 @@ static bool scan_step(struct scan *x, enum expect *next) {
         /* fall through */
     case VALUE: return scan_value(x, next);
     }
-    must(!"a state not in the table");
+    must(false); /* a state that is not in the table */
     return false;
 }
 

@@ -286,6 +286,7 @@ static void errors_name_their_place(void) {
          "map."},
         {"a: 1\n}\nb: 2", 3, 1, "Unexpected '}' before this"},
         {"include 5", 1, 9, "Expected include value but got '5'"},
+        {"include\va", 1, 8, "Expected include value but got '\\x0b'"},
         {"include \n", 1, 9, "Expected include value but got new line"},
         {"include 'x", 1, 10, "Unexpected end of file: a quote was not closed"},
         {"a: b\\\x01", 1, 6,
