@@ -1,20 +1,25 @@
 /* codec.c - payloads of the records that carry state. A payload is a list of items: tag (u16), length (u32),
  * value. A reader skips tags it does not know and takes a missing word of a list for its default, so that
- * later versions can add both.
+ * later versions can add both. A step is the difference to the item before, as a zigzag varint.
  *
- * REC_STREAM    NAME, CONFIG words: storage, retention, discard, flags (1 discard_new_per_subject, 2 sealed,
+ * REC_STREAM: NAME. CONFIG words: storage, retention, discard, flags (1 discard_new_per_subject, 2 sealed,
  * 4 deny_delete, 8 deny_purge, 16 allow_rollup, 32 allow_direct, 64 no_ack), max_msgs, max_bytes, max_age_ns,
  * max_msg_size, max_msgs_per_subject, max_consumers, duplicate_window_ns, first_seq. SUBJECT each. EXTRA.
- *               STATE words: first_seq, last_seq, last_ts, created, lost_msgs, lost_bytes. LAST_ID. RUNS.
- * IDS. The stream as it is behind everything logged before: messages not in RUNS are gone for good.
- * REC_CONSUMER  NAME, CONFIG words: flags (1 durable, 2 mem_storage, 4 headers_only), deliver, opt_start_seq,
+ * STATE words: first_seq, last_seq, last_ts, created, lost_msgs, lost_bytes. LAST_ID. RUNS: varints live,
+ * deleted, live, ... from first_seq to last_seq. IDS whose message is gone: 12 bytes of hash, varint sequence
+ * less the one before, varint time less the one before. It is the stream as it is behind everything logged
+ * before: messages not in RUNS are gone for good.
+ *
+ * REC_CONSUMER: NAME. CONFIG words: flags (1 durable, 2 mem_storage, 4 headers_only), deliver, opt_start_seq,
  * opt_start_time, ack, ack_wait_ns, max_deliver, max_ack_pending, inactive_threshold_ns. SUBJECT: each
- * filter. BACKOFF. EXTRA. STATE words: created, delivered_last, floor_last, next_seq, delivered_cseq,
- * delivered_seq, floor_cseq, floor_seq, last_per_subject_until. PENDING: every entry. REC_PROGRESS  STATE as
- * above, PENDING: entries that are new or changed, REMOVED: those that are gone. PENDING entry: varints
- * sequence step from the entry before, consumer sequence, time (zigzag, less than the one before),
- * redeliveries, place (0 waiting, 1 to be redelivered at once, 2 at max_deliver). REC_PURGE     STATE words:
- * below. FILTER.
+ * filter. BACKOFF words. EXTRA. STATE words: created, delivered_last, floor_last, next_seq, delivered_cseq,
+ * delivered_seq, floor_cseq, floor_seq, last_per_subject_until. PENDING: every entry.
+ *
+ * REC_PROGRESS: STATE as above. PENDING: entries that are new or changed: steps of sequence, consumer
+ * sequence and time, varints redeliveries and place (0 waiting, 1 to be redelivered at once, 2 at
+ * max_deliver). REMOVED: steps of the sequences of entries that are gone; they come first.
+ *
+ * REC_PURGE: STATE word: below. FILTER.
  */
 #include "stream/codec.h"
 

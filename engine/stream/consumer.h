@@ -35,17 +35,15 @@ struct consumer {
     uint64_t delivered_cseq, delivered_seq, floor_cseq, floor_seq;
     uint64_t last_per_subject_until;   /* up to here only the last message of each subject counts; 0 = off */
     uint64_t counted_seq, num_pending; /* matching messages in [next_seq, counted_seq] */
-    uint64_t candidate;   /* the next new message when known, 0 = not; lies at or behind next_seq */
-    uint32_t redelivered; /* entries with redelivered > 0 */
     struct pending_set pending;
     uint32_t *matches; /* by subject id: generation << 1 | does it match */
     uint32_t matches_cap, matches_wraps;
-    uint64_t *removed; /* sequences the log knows as pending and that are not any more */
+    uint64_t *removed; /* sequences the log knows as pending that are no more */
     uint32_t removed_len, removed_cap;
-    uint32_t *scratch;
+    uint32_t *scratch; /* entries to be sorted */
     uint32_t scratch_cap;
     struct consumer_exceeded *exceeded; /* to report */
-    uint32_t exceeded_len, exceeded_cap;
+    uint32_t exceeded_at, exceeded_len, exceeded_cap;
     bool dirty;     /* something to log */
     bool want_full; /* a delta is no longer enough: log the full record */
 };
@@ -92,6 +90,9 @@ bool consumer_next_exceeded(struct consumer *c, struct consumer_exceeded *out);
 
 /* From the stream's on_removed, for every reason but REMOVED_PURGE. */
 void consumer_on_removed(struct consumer *c, const struct stream_removed *r);
+/* The log took a full record, or a progress record of everything so far. */
+void consumer_logged(struct consumer *c);
+
 /* After a purge or rollup with this filter (empty = all). */
 void consumer_on_purge(struct consumer *c, struct span filter);
 

@@ -1,10 +1,11 @@
-/* pending.h - the messages a consumer has delivered and waits for: 56 bytes each in one array that grows by
+/* pending.h - the messages a consumer has delivered and waits for: 64 bytes each in one array that grows by
  * doubling.
  *
  * An entry is found by sequence (hash) and stands in sequence order (the floor moves to the next one in
  * O(1)). It waits in exactly one place: in the order of delivery (all have the same ack wait), in a heap by
  * deadline (backoff, delayed NAK), in the redelivery queue, or nowhere: it reached max_deliver and is only
- * remembered. Changed entries are on the dirty list until the consumer's progress is logged.
+ * remembered until its message is gone. Changed entries are on the dirty list until the consumer's progress
+ * is logged.
  */
 #pragma once
 #include <stdbool.h>
@@ -15,49 +16,57 @@
 
 enum { PENDING_NONE = UINT32_MAX, PENDING_MAX = 1 << 22 };
 
-enum pending_where { PENDING_FREE, PENDING_WAIT, PENDING_HEAP, PENDING_QUEUE, PENDING_DEAD };
+enum pending_where { PENDING_FREE, PENDING_NOWHERE, PENDING_WAIT, PENDING_HEAP, PENDING_QUEUE, PENDING_DEAD };
 
 struct pending {
-    uint64_t seq, cseq;   /* of the first delivery: nats-server keeps it over redeliveries */
-    int64_t ts;           /* of the last delivery, as the ack wait counts it */
-    uint32_t redelivered; /* deliveries after the first */
-    uint32_t hash_next;
-    uint32_t older, newer;  /* sequence order */
-    uint32_t before, after; /* in its place; heap: before = position */
-    uint32_t dirty_next;
-    uint8_t where;
-    bool dirty, logged; /* is on the dirty list; is known to the log */
-    uint8_t unused;
+    uint64_t seq, cseq;     /* of the first delivery: nats-server keeps it over redeliveries */
+    int64_t ts;             /* of the last delivery, as the ack wait counts it */
+    uint32_t redelivered;   /* deliveries after the first */
+    uint32_t hash_next;     /* free entries: the next free one */
+    uint32_t older, newer;  /* sequence order; not when DEAD */
+    uint32_t before, after; /* in its place; HEAP: before = position in the heap */
+    uint32_t dirty_prev, dirty_next;
+    uint8_t where;      /* enum pending_where */
+    bool dirty, logged; /* on the dirty list; known to the log */
 };
 
 struct pending_list {
     uint32_t head, tail;
 };
 
+struct pending_due {
+    int64_t deadline;
+    uint32_t item;
+};
+
 struct pending_set {
     struct pending *items;
-    uint32_t *buckets, *heap;
-    uint32_t cap, buckets_cap, free_head, used;
+    uint32_t *buckets;
+    struct pending_due *heap;
+    uint32_t cap, buckets_cap, free_head;
     uint32_t count; /* waiting for an ack: all but DEAD */
     uint32_t dead;  /* at max_deliver */
-    uint32_t heap_len;
-    struct pending_list order, wait, queue, gone; /* order: by sequence, without DEAD; gone: DEAD */
-    uint32_t dirty_head;
-    uint32_t dirty_count;
+    uint32_t again; /* with redelivered > 0, DEAD ones included */
+    uint32_t heap_len, queued, dirty_count;
+    struct pending_list order, wait, queue, gone; /* gone: DEAD */
+    struct pending_list dirty;
 };
 
 void pending_init(struct pending_set *s);
 void pending_deinit(struct pending_set *s);
 /* Room for one more; ERR_LIMIT at PENDING_MAX, ERR_NOMEM. */
 enum err pending_reserve(struct pending_set *s) MUST_USE;
+/* The entry of a sequence or PENDING_NONE. */
 uint32_t pending_find(const struct pending_set *s, uint64_t seq);
-/* After pending_reserve(). The new entry is in order, not yet in a place. */
+struct pending *pending_at(const struct pending_set *s, uint32_t i);
+/* After pending_reserve(). The new entry is in sequence order and NOWHERE. */
 uint32_t pending_add(struct pending_set *s, uint64_t seq, uint64_t cseq);
 void pending_remove(struct pending_set *s, uint32_t i);
-/* Moves an entry to the end of a place. WAIT: ts must not be below the last one's; HEAP: key = deadline. */
+/* Moves an entry to the end of a place. WAIT: ts must not be below the last one's. HEAP: deadline is its key.
+ */
 void pending_place(struct pending_set *s, uint32_t i, enum pending_where where, int64_t deadline);
-/* The entry of the heap with the earliest deadline. */
+/* The entry of the heap with the earliest deadline; PENDING_NONE. */
 uint32_t pending_heap_top(const struct pending_set *s, int64_t *deadline);
+void pending_set_redelivered(struct pending_set *s, uint32_t i, uint32_t n);
 void pending_touch(struct pending_set *s, uint32_t i); /* to the dirty list */
 void pending_clean(struct pending_set *s);             /* everything is logged */
-void pending_clear(struct pending_set *s);             /* forget all */
