@@ -103,6 +103,7 @@ void lex_between(struct lex *x) {
 /* The cursor is behind the opening quote; no escapes. Leaves it behind the closing one. */
 static bool quoted_raw(struct lex *x, char quote, struct span *out) {
     const uint8_t *from = x->text.p + x->at;
+    must(x->at > 0 && from[-1] == (uint8_t)quote);
     const uint8_t *end = memchr(from, quote, x->text.n - x->at);
     if (!end) return lex_fail(x, "Unexpected end of file: a quote was not closed");
     *out = span_of(from, (size_t)(end - from));
@@ -206,6 +207,7 @@ size_t lex_unescape(struct span raw, uint8_t *out) {
 /* The cursor is behind the opening quote. */
 static bool double_quoted(struct lex *x, struct scalar *s) {
     const uint8_t *from = x->text.p + x->at;
+    must(x->at > 0 && from[-1] == '"');
     for (int c = lex_peek(x); c != '"'; c = lex_peek(x)) {
         if (c == 0) return lex_fail(x, "Unexpected end of file: a quote was not closed");
         s->escaped |= c == '\\';
@@ -222,6 +224,7 @@ static bool double_quoted(struct lex *x, struct scalar *s) {
 /* The cursor is behind `(`. Everything up to a `)` that stands alone on its line, line ends included. */
 static bool block(struct lex *x, struct scalar *s) {
     const uint8_t *from = x->text.p + x->at;
+    must(x->at > 0 && from[-1] == '(');
     while (lex_peek(x)) {
         bool alone = lex_peek(x) == '\n' && peek_at(x, 1) == ')' && (peek_at(x, 2) == '\n' || !peek_at(x, 2));
         lex_skip(x, 1);
@@ -248,6 +251,7 @@ static bool ends_bare(int c) { return c == 0 || is_blank(c) || is_line_end(c) ||
 static bool bare(struct lex *x, size_t start, struct scalar *s) {
     char room[8];
     int c = lex_peek(x);
+    must(start <= x->at);
     for (; !ends_bare(c) && c != '\''; c = lex_peek(x)) {
         s->escaped |= c == '\\';
         if (c != '\\')
@@ -296,6 +300,7 @@ static bool date(struct lex *x, size_t start, struct scalar *s) {
 /* At the point behind the first digits: a float, or with a second point an address. */
 static bool fraction(struct lex *x, size_t start, struct scalar *s) {
     char room[8];
+    must(lex_peek(x) == '.');
     x->at++;
     if (!digits_skip(x)) {
         return lex_fail(x, "Floats must have a digit after the '.', but got %s instead.", shown(x, room));
@@ -307,6 +312,7 @@ static bool fraction(struct lex *x, size_t start, struct scalar *s) {
 
 /* At k, m, g, t, p or e: an integer with a suffix if the word ends with it, else a word like 1e5. */
 static bool suffixed(struct lex *x, size_t start, struct scalar *s) {
+    must(x->at > start);
     x->at++;
     while (lex_peek(x) && strchr("bBiI", lex_peek(x))) x->at++;
     return ends_bare(lex_peek(x)) ? done(x, start, CONF_INT, s) : bare(x, start, s);
@@ -316,6 +322,7 @@ static bool number(struct lex *x, struct scalar *s) {
     char room[8];
     size_t start = x->at;
     bool minus = lex_peek(x) == '-';
+    must(minus || is_digit(lex_peek(x)));
     x->at += minus;
     if (lex_peek(x) == '.') return lex_fail(x, "Floats must start with a digit, not '.'.");
     if (!digits_skip(x)) return lex_fail(x, "Expected a digit but got %s.", shown(x, room));

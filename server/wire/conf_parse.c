@@ -110,6 +110,7 @@ static void append(struct conf_node *parent, struct conf_node *n) {
 }
 
 static struct conf_node *find_exact(const struct conf_node *map, struct span key) {
+    must(map->kind == CONF_MAP);
     for (struct conf_node *n = map->first; n; n = n->next) {
         if (span_eq(n->key, key)) return n;
     }
@@ -117,6 +118,7 @@ static struct conf_node *find_exact(const struct conf_node *map, struct span key
 }
 
 static void unlink_child(struct conf_node *parent, struct conf_node *n) {
+    must(parent->weight > n->weight);
     struct conf_node *before = NULL;
     for (struct conf_node *at = parent->first; at != n; at = at->next) before = at;
     if (before)
@@ -234,6 +236,7 @@ static bool env_parse(struct unit *u, const struct env_ref *ref, const char *val
 }
 
 static bool env_value(struct unit *u, struct span name, struct conf_node *n, uint32_t level) {
+    must(level > 0);
     struct span key;
     const struct conf_source *src = u->job->src;
     if (!text_copy(u, name, &key)) return false;
@@ -381,7 +384,7 @@ static bool file_parse(struct unit *u, struct conf_node *root, struct span text,
 }
 
 static bool include(struct unit *u, const struct scope *sc) {
-    struct span word, path, text;
+    struct span word, path = SPAN_EMPTY, text = SPAN_EMPTY;
     if (!lex_include(&u->lex, &word)) return false;
     if (word.n == 0) return lex_fail(&u->lex, "Expected include value");
     if (u->files >= CONF_INCLUDE_MAX) return lex_fail(&u->lex, "included files nest too deep");
@@ -408,6 +411,7 @@ static bool pair(struct unit *u, const struct scope *sc, bool map) {
     if (!n || !lex_key(x, &key, &keyword)) return false;
     if (keyword && key.n == 7 && strncasecmp((const char *)key.p, "include", 7) == 0) return include(u, sc);
     if (!text_copy(u, key, &n->key)) return false;
+    must(sc->map->kind == CONF_MAP);
     lex_white(x);
     separated = lex_peek(x) == '=' || lex_peek(x) == ':';
     if (separated) lex_skip(x, 1);

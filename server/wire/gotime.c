@@ -39,6 +39,7 @@ static char *put_padded(char *at, uint64_t v, int width) {
 
 /* ".123", without trailing zeros; nothing for 0. */
 static char *put_fraction(char *at, uint64_t v, int width) {
+    must(width >= 0 && width <= 9);
     if (v == 0) return at;
     for (; v % 10 == 0; v /= 10) width--;
     *at = '.';
@@ -180,6 +181,7 @@ size_t goduration_put(char *out, int64_t ns) {
 
 /* Longest first where one begins another. */
 static bool take_unit(struct reader *r, uint64_t *unit) {
+    must(unit != NULL);
     static const struct {
         const char *text;
         uint64_t ns;

@@ -101,6 +101,7 @@ static const char *go_type_of(const struct json_field *f) {
 /* Go names the number when a number was right but this one is not. */
 static bool wrong_type(yyjson_val *v, const struct json_table *t, const struct json_field *f, bool number,
                        struct json_err *e) {
+    must(t->go_type != NULL);
     char *text = number ? yyjson_val_write(v, 0, NULL) : NULL;
     fail(e, "json: cannot unmarshal %s%s%s into Go struct field %s.%s of type %s", kind_of(v),
          text ? " " : "", text ? text : "", t->go_type, f->name, go_type_of(f));
@@ -124,6 +125,7 @@ static bool decode_number(yyjson_val *v, const struct json_table *t, const struc
                           struct json_err *e) {
     int64_t s = 0;
     uint64_t u = 0;
+    must(to != NULL);
     if (!yyjson_is_num(v)) return wrong_type(v, t, f, false, e);
     switch (f->type) {
     case JSON_I64:
@@ -169,6 +171,7 @@ static bool decode_enum(yyjson_val *v, const struct json_field *f, int *to, stru
 }
 
 static bool decode_time(yyjson_val *v, int64_t *to, struct json_err *e) {
+    must(to != NULL);
     if (!yyjson_is_str(v)) return fail(e, "Time.UnmarshalJSON: input is not a JSON string");
     if (gotime_get(span_of(yyjson_get_str(v), yyjson_get_len(v)), to)) return true;
     const char *text = yyjson_get_str(v);

@@ -51,6 +51,7 @@ static const struct verb verbs[OP_COUNT] = {
 
 void parser_init(struct parser *p, uint32_t max_control_line, int32_t max_payload) {
     must(max_payload >= -1);
+    must(p != NULL);
     *p = (struct parser){.max_control_line = max_control_line, .max_payload = max_payload};
 }
 
@@ -98,6 +99,7 @@ static enum op_kind verb_guess(const uint8_t *buf, size_t n, bool *more) {
 
 static bool verb_matches(const struct verb *v, const uint8_t *buf, size_t n) {
     size_t m = n < v->n ? n : v->n;
+    must(m > 0);
     for (size_t i = 1; i < m; i++) {
         if (lower(buf[i]) != (uint8_t)v->text[i]) return false;
     }
@@ -157,6 +159,8 @@ static enum parse_result payload_step(struct parser *p, const uint8_t *base, siz
  * the line. */
 static enum parse_result publish_line(struct parser *p, struct span line, size_t line_n, struct op *op) {
     bool hpub = p->kind == OP_HPUB;
+    must(hpub || p->kind == OP_PUB);
+    must(line_n > line.n);
     struct span args[ARGS_MAX];
     if (hpub && !p->headers) return fail(p, op, NULL);
     size_t count = split(line, args, false), sizes = hpub ? 2 : 1;
@@ -257,6 +261,7 @@ static enum parse_result verb_step(struct parser *p, const uint8_t *buf, size_t 
                                    struct op *op) {
     if (n == 0) return PARSE_MORE;
     if (p->auth_pending && lower(buf[0]) != 'c') return fail(p, op, text_auth);
+    must(p->need == 0);
     bool more;
     enum op_kind kind = verb_guess(buf, n, &more);
     if (more) return PARSE_MORE;
