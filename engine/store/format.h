@@ -39,9 +39,11 @@
  * RECOVERY   Segments in the order of their numbers, frames in order. The first frame n that is not whole and behind which no
  *            valid frame carries durable_through >= n was in flight: the log ends before it. If one does, n was durable and is
  *            damaged: its good records count, the others are reported as lost, and reading goes on. After an unclean
- *            stop writing goes on in a new segment with a new epoch, whose header names the frame it goes on with: frames of that
- *            number and above in older segments never existed, those below it were whole and durable. Frame numbers jump
- *            only between segments, behind a FRAME_LAST: there whole segments were recycled.
+ *            stop the segment where the log ends is closed there by a frame without records, marked FRAME_LAST (the only place
+ *            where a block is written again), frames behind it are overwritten with zeros, segments without frames that count
+ *            lose their header, and writing goes on in a new segment with a new epoch, whose header names the frame it goes on
+ *            with: frames of that number and above in older segments never existed, those below it were whole and durable.
+ *            Frame numbers jump only between segments, behind a FRAME_LAST: there whole segments were recycled.
  *            A frame marked FRAME_CLOSING has no records; it is written 10 ms after the last append so that damage in an
  *            acknowledged tail is told from a tear.
  *

@@ -228,7 +228,7 @@ static void salvage_stops(struct recovery *r, uint64_t upto) {
         if (!used) continue;
         salvage(r, g, t.off, t.to, upto);
         g->end = g->on_disk = t.to;
-        if (r->last_seg == SIZE_MAX || r->last_seg < t.seg) r->last_seg = t.seg;
+        if (r->last_seg == SIZE_MAX || r->last_seg < t.seg) r->last_seg = t.seg, r->ended = false;
     }
     r->stops_len = 0;
 }
@@ -319,6 +319,7 @@ static uint64_t skip(struct recovery *r, size_t i, uint64_t off) {
         if (f.at_end || f.h.off <= off || f.h.frame_no <= r->next) continue;
         if (!close_gap(r, i, f.h.off, off, f.h.frame_no)) return 0;
         r->last_seg = i;
+        r->ended = false;
         g->end = g->on_disk = f.h.off;
         g->last_no = f.h.frame_no - 1;
         return f.h.off;
@@ -332,7 +333,6 @@ static void walk_segment(struct recovery *r, size_t i) {
     struct seg *g = r->s->segs[i];
     uint64_t off = SEG_HEADERS_BYTES, begins = g->first_frame;
     g->end = g->on_disk = off;
-    r->ended = false;
     if (begins) { /* writing went on here after a stop: what it left incomplete never existed */
         replay_break(&r->replay);
         if (begins > r->known + 1) r->known = begins - 1;
@@ -353,44 +353,27 @@ static void walk_segment(struct recovery *r, size_t i) {
 
 /* --- where writing goes on --- */
 
-/* Segments without a frame or a good record that counts go back to the pool. */
-static void drop_unused(struct recovery *r) {
-    struct store *s = r->s;
-    for (size_t i = 0; i < s->segs_len;) {
-        struct seg *g = s->segs[i];
-        if (g->last_no || g->live || g->damaged) {
-            i++;
-            continue;
-        }
-        seg_list_remove(s, g);
-        reclaim_free(s, g);
-    }
-}
-
-/* What was read must be on disk before anything is built on it: after a kill it may lie in caches only. */
+/* What was found must be on disk before anything is built on it: after a kill it may lie in caches only, names as well. */
 static enum err settle(struct recovery *r) {
     struct store *s = r->s;
-    enum err e = ERR_OK;
+    enum err e = io_file_sync(s->io, s->dirfd);
     for (size_t i = 0; i < s->segs_len && !e; i++) {
         struct seg *g = s->segs[i];
         if (g->last_no > r->known) {
             if (g->fd < 0) e = seg_open_file(s, g, false);
             if (!e) e = io_file_sync(s->io, g->fd);
         }
-        if (g->fd >= 0) seg_close_file(s, g);
     }
     return e;
 }
 
-/* After an orderly stop: in the same segment, behind a frame without records, written before anything else.
- * Should a stop tear it, nothing but this one block is written again. */
-static enum err go_on(struct recovery *r, struct seg *g) {
+static enum err write_empty(struct recovery *r, struct seg *g, unsigned flags) {
     struct store *s = r->s;
     enum err e = g->fd < 0 ? seg_open_file(s, g, false) : ERR_OK;
     if (e) return e;
     uint8_t *mem = s->maker.mem.p + FILL_STEP;
     struct frame_header h = {
-        .flags = FRAME_CLOSING,
+        .flags = FRAME_CLOSING | flags,
         .frame_no = r->next,
         .durable_through = r->next - 1,
         .prev = r->last_hash,
@@ -398,36 +381,90 @@ static enum err go_on(struct recovery *r, struct seg *g) {
         .off = g->end,
         .sealed_ns = io_wall(s->io),
     };
+    must(g->end + g->block <= g->size);
     frame_seal(mem, &h, g->block);
     e = io_file_write(s->io, g->fd, mem, h.size, h.off, true);
     if (e) return e;
     g->end = g->on_disk = h.off + h.size;
     g->last_no = r->next++;
-    g->state = SEG_ACTIVE;
-    s->place = g;
     r->last_hash = frame_hash(&h);
     return ERR_OK;
 }
 
+/* After an orderly stop: in the same segment, behind a frame without records, written before anything else.
+ * Should a stop tear it, nothing but this one block is written again. */
+static enum err go_on(struct recovery *r, struct seg *g) {
+    enum err e = write_empty(r, g, 0);
+    if (e) return e;
+    g->state = SEG_ACTIVE;
+    r->s->place = g;
+    return ERR_OK;
+}
+
+/* Frames behind the end of the log were in flight: zeros over whatever of them could still be taken for a
+ * frame. */
+static enum err scrub(struct recovery *r, struct seg *g) {
+    struct store *s = r->s;
+    struct found f;
+    enum err e = ERR_OK;
+    bool any = false;
+    for (uint64_t at = g->end; !e && scan_next(&r->win, g, at, &f); any = true) {
+        uint64_t to = f.h.off + f.h.size;
+        for (at = f.h.off < at ? at : f.h.off; !e && at < to;) {
+            size_t n = to - at < FILL_STEP ? (size_t)(to - at) : FILL_STEP;
+            e = io_file_write(s->io, g->fd, s->maker.mem.p, n, at, false);
+            at += n;
+        }
+        r->win.g = NULL; /* its copy is old now */
+    }
+    return any && !e ? io_file_sync(s->io, g->fd) : e;
+}
+
+/* After an unclean stop the segment where the log ends is closed there, so that the end still shows when the
+ * segments behind it were recycled one day. */
+static enum err close_off(struct recovery *r) {
+    if (r->last_seg == SIZE_MAX || r->ended) return ERR_OK;
+    struct seg *g = r->s->segs[r->last_seg];
+    if (g->end + g->block > g->size) return ERR_OK;
+    log_line(&r->s->log, LOG_INFO, "log %04x: not closed in order; it ends with frame %llu", r->s->cfg.log,
+             (unsigned long long)(r->next - 1));
+    enum err e = write_empty(r, g, FRAME_LAST);
+    return e ? e : scrub(r, g);
+}
+
+/* Segments without a frame or a good record that counts go back to the pool, without a header: what was in
+ * flight in them when the log stopped must not be found again once the segments around them are gone. */
+static enum err drop_unused(struct recovery *r) {
+    struct store *s = r->s;
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < s->segs_len && !e;) {
+        struct seg *g = s->segs[i];
+        if (g->last_no || g->live || g->damaged) {
+            i++;
+            continue;
+        }
+        if (g->fd < 0) e = seg_open_file(s, g, false);
+        if (!e) e = io_file_write(s->io, g->fd, s->maker.mem.p, SEG_HEADERS_BYTES, 0, true);
+        seg_list_remove(s, g);
+        g->segno = 0;
+        reclaim_free(s, g);
+    }
+    return e;
+}
+
 static enum err resume(struct recovery *r) {
     struct store *s = r->s;
-    struct seg *last = r->clean && s->segs_len ? s->segs[s->segs_len - 1] : NULL;
-    if (last &&
-        (last->last_no != r->next - 1 || last->block != s->block || last->size - last->end < 3 * s->block))
-        last = NULL;
+    struct seg *last = r->clean && r->last_seg != SIZE_MAX ? s->segs[r->last_seg] : NULL;
+    if (last && (last->block != s->block || r->ended || last->size - last->end < 3 * s->block)) last = NULL;
     enum err e = settle(r);
-    if (e) return e;
-    if (!r->clean && r->last_seg != SIZE_MAX) {
-        log_line(&s->log, LOG_INFO,
-                 "log %04x: not closed in order; going on with frame %llu in a new segment", s->cfg.log,
-                 (unsigned long long)r->next);
-    }
-    e = last ? go_on(r, last) : seg_make_now(s, r->next);
+    if (!e && last) e = go_on(r, last);
+    if (!e && !last) e = close_off(r);
+    if (!e) e = drop_unused(r);
+    if (!e && !last) e = seg_make_now(s, r->next);
     if (!e) e = buffer_init(s, r->next);
     s->prev_hash = r->last_hash;
     s->proof = r->next - 1;
-    s->closed_off =
-        true; /* nothing to close off: what was read is known to be durable by what was just written */
+    s->closed_off = true; /* what was just written says that all of it is durable */
     return e;
 }
 
@@ -455,7 +492,6 @@ enum err recover(struct store *s) {
     enum err e = window_open(&r.win, s);
     if (!e) e = walk(&r);
     s->stats.recovered_bytes = r.win.bytes;
-    if (!e) drop_unused(&r);
     if (!e) e = resume(&r);
     replay_deinit(&r.replay);
     window_close(&r.win);

@@ -332,7 +332,7 @@ static void a_tear_ends_the_log(void) {
     struct rec r = make(1, 5, 77); /* another content under the same number */
     uint64_t frame;
     fix_append(f, &r, STORE_FORCE, &frame);
-    CHECK_EQ(frame, 5);
+    CHECK(frame > 5);
     fix_wait_durable(f, frame);
     fix_kill(f);
     fix_open(f);
