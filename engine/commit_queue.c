@@ -23,7 +23,7 @@ static struct cq_entry *entry_at(const struct commit_queue *q, uint64_t pos) {
 enum err cq_init(struct commit_queue *q, size_t size) {
     must(size >= 4 * entry_size(CQ_NOTE_MAX));
     must((size & (size - 1)) == 0);
-    *q = (struct commit_queue){.size = size, .last = UINT64_MAX};
+    *q = (struct commit_queue){.size = size, .last = UINT64_MAX, .open_first = UINT64_MAX, .open_last = UINT64_MAX};
     q->buf = malloc(size);
     return q->buf ? ERR_OK : ERR_NOMEM;
 }
@@ -61,11 +61,18 @@ static void fill_end(struct commit_queue *q, size_t n) {
     q->tail += n;
 }
 
+static void link_open(struct commit_queue *q, uint64_t pos) {
+    entry_at(q, pos)->open_next = UINT64_MAX;
+    if (q->open_last != UINT64_MAX) entry_at(q, q->open_last)->open_next = pos;
+    if (q->open_first == UINT64_MAX) q->open_first = pos;
+    q->open_last = pos;
+}
+
 bool cq_push(struct commit_queue *q, const struct cq_entry *e, struct span note) {
     must(e->kind > CQ_SKIP && e->kind <= CQ_BARRIER);
     must(e->frame >= q->frame);
     must(cq_room(q, note.n));
-    q->frame = e->frame;
+    if (e->frame != CQ_OPEN) q->frame = e->frame;
     if (extends_last(q, e)) {
         struct cq_entry *l = entry_at(q, q->last);
         must(e->seq >= l->seq);
@@ -81,7 +88,27 @@ bool cq_push(struct commit_queue *q, const struct cq_entry *e, struct span note)
     if (note.n) memcpy(at + 1, note.p, note.n);
     q->last = q->tail;
     q->tail += n;
+    q->count++;
+    if (e->frame == CQ_OPEN) link_open(q, q->last);
     return true;
+}
+
+void cq_settle(struct commit_queue *q, uint64_t frame, uint8_t status) {
+    must(frame != CQ_OPEN);
+    while (q->open_first != UINT64_MAX) {
+        struct cq_entry *e = entry_at(q, q->open_first);
+        must(e->frame == CQ_OPEN);
+        e->frame = frame;
+        e->status = status;
+        q->open_first = e->open_next;
+    }
+    q->open_last = UINT64_MAX;
+    if (frame > q->frame) q->frame = frame;
+}
+
+bool cq_open(const struct commit_queue *q) {
+    must((q->open_first == UINT64_MAX) == (q->open_last == UINT64_MAX));
+    return q->open_first != UINT64_MAX;
 }
 
 const struct cq_entry *cq_peek(struct commit_queue *q) {
@@ -103,8 +130,10 @@ void cq_take(struct commit_queue *q) {
     const struct cq_entry *e = cq_peek(q);
     must(e != NULL);
     must(q->read + e->size <= q->tail);
+    must(e->frame != CQ_OPEN);
     if (q->last == q->read) q->last = UINT64_MAX;
     q->read += e->size;
+    q->count--;
 }
 
 struct span cq_note(const struct cq_entry *e) {
@@ -122,5 +151,6 @@ void cq_release(struct commit_queue *q) {
 
 bool cq_empty(const struct commit_queue *q) {
     must(q->read <= q->tail);
-    return q->read == q->tail;
+    must(q->count > 0 || q->read == q->tail);
+    return q->count == 0;
 }

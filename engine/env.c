@@ -280,6 +280,7 @@ enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct m
     v->io = io;
     v->dir_fd = v->lock_fd = -1;
     enum err e = ERR_OK;
+    random_bytes(v->uuid, sizeof v->uuid);
     if (cfg->path) {
         v->path = strdup(cfg->path);
         v->cfg.path = v->path;

@@ -14,7 +14,7 @@ struct mr_env {
     struct io *io; /* for the folder only */
     bool io_owned;
     int dir_fd, lock_fd; /* -1 in an environment without a folder */
-    uint8_t uuid[16];
+    uint8_t uuid[16]; /* random, the folder's for ever; also keys the tables that peers could aim at: not to be told */
     uint32_t *logs; /* numbers found at open, ascending */
     size_t logs_count;
 };

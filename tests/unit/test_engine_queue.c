@@ -82,6 +82,33 @@ static void full_says_so(void) {
     cq_deinit(&q);
 }
 
+static void open_entries_are_settled(void) {
+    struct commit_queue q;
+    CHECK_EQ(cq_init(&q, SIZE), ERR_OK);
+    CHECK(!cq_open(&q));
+    struct cq_entry e = {.frame = 3, .stream = stream(1), .seq = 1, .kind = CQ_APPEND};
+    CHECK(cq_push(&q, &e, SPAN_EMPTY));
+    for (int i = 0; i < 3; i++) {
+        e = (struct cq_entry){.frame = CQ_OPEN, .stream = stream(1), .seq = 10, .kind = CQ_ACK};
+        CHECK(cq_push(&q, &e, SPAN_LIT("x")));
+        e = (struct cq_entry){.frame = 3, .stream = stream(1), .seq = 2, .kind = CQ_APPEND};
+        CHECK(cq_push(&q, &e, SPAN_EMPTY));
+    }
+    CHECK(cq_open(&q));
+    cq_take(&q);
+    CHECK_EQ(cq_peek(&q)->frame, CQ_OPEN);
+    cq_settle(&q, 4, 17);
+    CHECK(!cq_open(&q));
+    for (int i = 0; i < 6; i++) {
+        const struct cq_entry *p = cq_peek(&q);
+        CHECK_EQ(p->frame, i % 2 ? 3 : 4);
+        CHECK_EQ(p->status, i % 2 ? 0 : 17);
+        cq_take(&q);
+    }
+    CHECK(cq_empty(&q));
+    cq_deinit(&q);
+}
+
 /* Against a plain counter: thousands of entries of random sizes, pushed and taken in bursts. */
 static void random_bursts(void) {
     struct commit_queue q;
@@ -115,4 +142,5 @@ static void random_bursts(void) {
     cq_deinit(&q);
 }
 
-CHECK_MAIN(CASE(in_order_with_notes), CASE(watermark_moves_merge), CASE(full_says_so), CASE(random_bursts))
+CHECK_MAIN(CASE(in_order_with_notes), CASE(watermark_moves_merge), CASE(full_says_so),
+           CASE(open_entries_are_settled), CASE(random_bursts))

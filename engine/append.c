@@ -1,0 +1,116 @@
+/* append.c - one message into a stream.
+ *
+ * Happy path: the stream admits it and names its sequence, the log takes the record, the stream applies it, an entry waits
+ * for the frame. Every refusal comes before anything changed: the stream's own (limits, expectations, duplicate), the
+ * shard's share of the configured storage, a full queue or log (MR_BUSY), no space, a failed log. A message id that is not
+ * in the message's headers is logged ahead of it, so that it is known again after a restart. */
+#include "engine.h"
+
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/must.h"
+
+enum { ID_ON_STACK = 512 };
+
+static uint8_t flags_of(const struct mr_append_opts *o) {
+    if (!o || o->rollup == MR_ROLLUP_NONE) return 0;
+    return o->rollup == MR_ROLLUP_ALL ? REC_F_ROLLUP_ALL : REC_F_ROLLUP_SUBJECT;
+}
+
+/* Is the message's share of the environment's storage used up? */
+static enum mr_status over_share(const struct mr_stream *s, const struct mr_msg *m) {
+    const struct mr_shard *sh = s->shard;
+    uint64_t max = s->log ? sh->file_max : sh->memory_max;
+    if (max == 0) return MR_OK;
+    uint64_t size = stream_msg_size(s->st.conf.c.storage, m->subject.n, m->hdr.n, m->payload.n);
+    uint64_t used = s->log ? sh->file_bytes : sh->memory_bytes;
+    if (used + size <= max) return MR_OK;
+    return s->log ? MR_STORAGE_FULL : MR_MEMORY_FULL;
+}
+
+static bool id_in_headers(const struct mr_msg *m, struct span id) {
+    struct span hdr = span_of_bytes(m->hdr);
+    if (hdr.n && id.p > hdr.p && id.p + id.n <= hdr.p + hdr.n) return true;
+    return hdr.n && span_eq(header_get(hdr, SPAN_LIT("Nats-Msg-Id")), id);
+}
+
+/* Left without its message by a refusal, the record says nothing: the sequence is taken by a message with its own id. */
+static enum err log_id(struct mr_stream *s, uint64_t seq, struct span id) {
+    uint8_t small[8 + ID_ON_STACK], *p = id.n <= ID_ON_STACK ? small : malloc(8 + id.n);
+    if (!p) return ERR_NOMEM;
+    store64(p, seq);
+    memcpy(p + 8, id.p, id.n);
+    struct rec r = {.kind = REC_CHECKPOINT, .stream = s->number, .payload = span_of(p, 8 + id.n)};
+    uint64_t loc;
+    enum err e = shard_log_append(s->log, &r, 0, &loc);
+    if (p != small) free(p);
+    return e;
+}
+
+static enum mr_status write_record(struct mr_stream *s, const struct rec *r, uint64_t *loc) {
+    enum err e = s->log ? shard_log_append(s->log, r, 0, loc) : memlog_append(s->shard->mem, r, loc);
+    if (!s->log) ++*loc; /* the first place in memory is 0, which means none to an index */
+    if (e == ERR_LIMIT) return s->log ? MR_TOO_LARGE : MR_MEMORY_FULL;
+    return status_of(e);
+}
+
+static enum mr_status put_record(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
+                                 const struct stream_verdict *v, uint64_t *loc) {
+    struct rec r = {.kind = REC_MESSAGE,
+                    .flags = flags_of(o),
+                    .stream = s->number,
+                    .seq = v->seq,
+                    .ts = v->ts,
+                    .subject = span_of_bytes(m->subject),
+                    .hdr = span_of_bytes(m->hdr),
+                    .payload = span_of_bytes(m->payload)};
+    if (o && o->msg_id.n && s->log && !id_in_headers(m, span_of_bytes(o->msg_id))) {
+        enum err e = log_id(s, v->seq, span_of_bytes(o->msg_id));
+        if (e) return status_of(e);
+    }
+    return write_record(s, &r, loc);
+}
+
+static void apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o, const struct stream_verdict *v,
+                  uint64_t loc) {
+    struct stream_put p = {.seq = v->seq,
+                           .loc = loc,
+                           .ts = v->ts,
+                           .subject = span_of_bytes(m->subject),
+                           .msg_id = o ? span_of_bytes(o->msg_id) : SPAN_EMPTY,
+                           .hdr_size = m->hdr.n,
+                           .payload_size = m->payload.n,
+                           .rollup = o ? o->rollup : MR_ROLLUP_NONE};
+    (void)stream_applied(&s->st, &p);
+    must(s->st.last_seq == v->seq);
+    if (p.rollup != MR_ROLLUP_NONE) mrs_tell_purge(s, p.rollup == MR_ROLLUP_ALL ? SPAN_EMPTY : p.subject);
+    mrs_account(s);
+    if (s->st.conf.c.max_age_ns > 0 && s->timer.deadline_ns == 0) mrs_arm_timer(s);
+}
+
+static void wait_for_frame(struct mr_stream *s, const struct mr_append_opts *o, uint64_t seq) {
+    bool tell = o && o->want_done;
+    struct cq_entry e = {.kind = tell ? CQ_APPEND : CQ_VISIBLE, .seq = seq, .tag = tell ? o->tag : 0};
+    mrs_push(s, e, tell ? span_of_bytes(o->note) : SPAN_EMPTY);
+}
+
+enum mr_status mr_append(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *opts,
+                         struct mr_append_result *result) {
+    must(!s->deleted);
+    size_t note = opts && opts->want_done ? opts->note.n : 0;
+    if (m->subject.n == 0 || m->subject.n > UINT16_MAX || note > CQ_NOTE_MAX) return MR_INVAL;
+    struct stream_verdict v;
+    stream_admit(&s->st, m, opts, opts && opts->now ? opts->now : io_wall(s->shard->io), &v);
+    if (result) *result = (struct mr_append_result){.seq = v.seq, .last_id = bytes_of_span(v.last_id)};
+    if (v.status != MR_OK) return v.status;
+    if (s->shard->closing) return MR_FAILED;
+    enum mr_status e = over_share(s, m);
+    if (e != MR_OK) return e;
+    if (!cq_room(mrs_queue(s), note)) return MR_BUSY;
+    uint64_t loc = 0;
+    if ((e = put_record(s, m, opts, &v, &loc)) != MR_OK) return e;
+    apply(s, m, opts, &v, loc);
+    wait_for_frame(s, opts, v.seq);
+    return MR_OK;
+}

@@ -1,0 +1,174 @@
+/* progress.c - records that are written at the end of a turn: what changed in consumers, and full records that are owed.
+ *
+ * Happy path: a consumer that changed goes on its log's dirty list. Once an ack or a barrier waits for it, or after 10 ms,
+ * every dirty consumer of the log gets one record, and the open entries of the queue get the frame of the last one: so one
+ * record carries all acks of a turn, and an ack is confirmed only with the state it changed. Delivery counts and plain acks
+ * are never waited for. A full record gets a second copy in a later frame. A log without room keeps the list for the next turn and the entries open; without space on the device
+ * the entries are told so, and the state follows when there is space again. */
+#include "engine.h"
+
+#include "base/must.h"
+
+static enum err append_stream(struct mr_stream *s) {
+    must(s->log && !s->deleted);
+    struct mr_shard *sh = s->shard;
+    int64_t now = io_wall(sh->io);
+    enum err e = codec_stream(&sh->buf, &s->st);
+    if (e) return e;
+    struct rec r = {.kind = REC_STREAM, .stream = s->number, .ts = now, .payload = span_of(sh->buf.p, sh->buf.n)};
+    uint64_t loc;
+    if ((e = shard_log_append(s->log, &r, 0, &loc))) return e;
+    s->full_segno = segno_of(loc);
+    s->full_frame = s->log->last_frame;
+    list_del(&s->stale);
+    return ERR_OK;
+}
+
+enum err mrs_log_full(struct mr_stream *s) {
+    enum err e = append_stream(s);
+    if (e) return e;
+    list_del(&s->twice);
+    list_add_tail(&s->log->twice_streams, &s->twice);
+    return ERR_OK;
+}
+
+void mrs_mark_stale(struct mr_stream *s) {
+    must(s->log != NULL);
+    if (list_empty(&s->stale)) list_add_tail(&s->log->stale, &s->stale);
+}
+
+static enum err append_consumer(struct mr_consumer *c, uint8_t kind, unsigned how, uint64_t *loc) {
+    struct mr_shard *sh = c->s->shard;
+    struct rec r = {.kind = kind,
+                    .stream = c->s->number,
+                    .ts = io_wall(sh->io),
+                    .subject = c->name,
+                    .payload = span_of(sh->buf.p, sh->buf.n)};
+    return shard_log_append(c->s->log, &r, how, loc);
+}
+
+static enum err append_full(struct mr_consumer *c, unsigned how) {
+    must(c->logged);
+    enum err e = codec_consumer(&c->s->shard->buf, &c->c);
+    uint64_t loc;
+    if (!e) e = append_consumer(c, REC_CONSUMER, how, &loc);
+    if (e) return e;
+    c->full_segno = segno_of(loc);
+    c->full_frame = c->s->log->last_frame;
+    consumer_logged(&c->c);
+    return ERR_OK;
+}
+
+enum err mrc_log_full(struct mr_consumer *c) {
+    enum err e = append_full(c, 0);
+    if (e) return e;
+    list_del(&c->twice);
+    list_add_tail(&c->s->log->twice_consumers, &c->twice);
+    return ERR_OK;
+}
+
+/* Those whose first copy is durable: it lies in another frame. */
+static enum err log_second_copies(struct shard_log *l) {
+    enum err e = ERR_OK;
+    while (!e && !list_empty(&l->twice_streams)) {
+        struct mr_stream *s = container_of(l->twice_streams.next, struct mr_stream, twice);
+        if (s->full_frame > l->durable) break;
+        e = append_stream(s);
+        if (!e) list_del(&s->twice);
+    }
+    while (!e && !list_empty(&l->twice_consumers)) {
+        struct mr_consumer *c = container_of(l->twice_consumers.next, struct mr_consumer, twice);
+        if (c->full_frame > l->durable) break;
+        e = append_full(c, 0);
+        if (!e) list_del(&c->twice);
+    }
+    return e;
+}
+
+static enum err log_one(struct mr_consumer *c, unsigned how) {
+    must(c->c.dirty || c->c.want_full);
+    if (c->c.want_full) return append_full(c, how);
+    enum err e = codec_progress(&c->s->shard->buf, &c->c);
+    uint64_t loc;
+    if (!e) e = append_consumer(c, REC_PROGRESS, how, &loc);
+    if (!e) consumer_logged(&c->c);
+    return e;
+}
+
+static void mark_dirty(struct mr_consumer *c) {
+    struct shard_log *l = c->s->log;
+    if (!list_empty(&c->dirty)) return;
+    if (list_empty(&l->dirty)) l->dirty_since = io_now(l->shard->io);
+    list_add_tail(&l->dirty, &c->dirty);
+}
+
+void mrc_touched(struct mr_consumer *c) {
+    struct shard_log *l = c->s->log;
+    mrc_arm_timer(c);
+    if (!c->c.dirty && !c->c.want_full) return;
+    if (!c->logged || c->c.conf.c.mem_storage || l->failed) {
+        consumer_logged(&c->c);
+        return;
+    }
+    mark_dirty(c);
+}
+
+void mrc_owe_full(struct mr_consumer *c) {
+    must(c->logged);
+    c->c.want_full = true;
+    mark_dirty(c);
+}
+
+static enum err log_stale(struct shard_log *l) {
+    enum err e = ERR_OK;
+    while (!e && !list_empty(&l->stale)) e = mrs_log_full(container_of(l->stale.next, struct mr_stream, stale));
+    return e;
+}
+
+static enum err log_dirty(struct shard_log *l) {
+    unsigned how = l->confirm ? STORE_DSYNC : 0;
+    enum err e = ERR_OK;
+    while (!e && !list_empty(&l->dirty)) {
+        struct mr_consumer *c = container_of(l->dirty.next, struct mr_consumer, dirty);
+        e = c->c.dirty || c->c.want_full ? log_one(c, how) : ERR_OK;
+        if (!e) list_del(&c->dirty);
+    }
+    return e;
+}
+
+static bool ride_is_over(const struct shard_log *l) {
+    return !list_empty(&l->dirty) && io_now(l->shard->io) - l->dirty_since >= RIDE_NS;
+}
+
+/* Room comes with the next commit, space perhaps after a while. */
+static void try_later(struct shard_log *l, enum err e) {
+    must(e != ERR_OK);
+    l->retry_ns = e == ERR_FULL ? UINT64_MAX : io_now(l->shard->io) + SPACE_RETRY_NS;
+}
+
+void shard_log_progress(struct shard_log *l) {
+    must(l->store != NULL);
+    if (l->failed) return; /* complete.c tells who waits */
+    l->retry_ns = 0;
+    enum err e = log_stale(l);
+    if (!e) e = log_second_copies(l);
+    if (!e && (l->wanted || ride_is_over(l))) e = log_dirty(l);
+    if (e) try_later(l, e);
+    if (e == ERR_FULL || e == ERR_NOMEM || !l->wanted) return;
+    cq_settle(&l->queue, l->last_frame, (uint8_t)(e ? status_of(e) : MR_OK));
+    l->wanted = l->confirm = false;
+}
+
+static bool second_copy_due(const struct shard_log *l) {
+    const struct list *s = &l->twice_streams, *c = &l->twice_consumers;
+    if (!list_empty(s) && container_of(s->next, struct mr_stream, twice)->full_frame <= l->durable) return true;
+    return !list_empty(c) && container_of(c->next, struct mr_consumer, twice)->full_frame <= l->durable;
+}
+
+uint64_t shard_log_progress_at(const struct shard_log *l) {
+    if (l->failed) return UINT64_MAX;
+    if (l->retry_ns) return l->retry_ns;
+    if (l->rewrite_segno) return io_now(l->shard->io) + RIDE_NS;
+    if (l->wanted || !list_empty(&l->stale) || second_copy_due(l)) return 0;
+    return list_empty(&l->dirty) ? UINT64_MAX : l->dirty_since + RIDE_NS;
+}

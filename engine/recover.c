@@ -1,0 +1,264 @@
+/* recover.c - streams and consumers rebuilt from the log's records, in their order.
+ *
+ * Happy path: a full record (REC_STREAM, REC_CONSUMER) sets what is known, the records behind it change it. Records of a
+ * stream may come before its first full record, because older full records are recycled: they are kept in a blank stream.
+ * What is still blank when the log ends belonged to a stream that was deleted, or whose only full record is damaged; it is
+ * dropped, with a line in the log if messages go with it. A damaged message counts as lost and is named in one line. Age
+ * limits are applied last. */
+#include "engine.h"
+
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/must.h"
+
+/* --- applying --- */
+
+static struct mr_stream *get_or_make(struct shard_log *l, uint32_t number) {
+    struct mr_stream *s = map_u64_get(&l->streams, number);
+    if (s || number == 0) return s;
+    s = mrs_make(l->shard, l, number);
+    if (!s) return NULL;
+    stream_init_blank(&s->st, l->shard->env->uuid, &mrs_hooks);
+    if (number >= l->next_stream) l->next_stream = number + 1;
+    return s;
+}
+
+static struct span message_id(const struct mr_stream *s, const struct rec *r) {
+    if (s->id && s->id_seq == r->seq) return span_of(s->id, s->id_size);
+    return r->hdr.n ? header_get(r->hdr, SPAN_LIT("Nats-Msg-Id")) : SPAN_EMPTY;
+}
+
+static struct stream_put put_of(const struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    return (struct stream_put){
+        .seq = r->seq,
+        .loc = loc,
+        .ts = r->ts,
+        .subject = r->subject,
+        .msg_id = message_id(s, r),
+        .hdr_size = r->hdr.n,
+        .payload_size = r->payload.n,
+        .rollup = r->flags & REC_F_ROLLUP_ALL       ? MR_ROLLUP_ALL
+                  : r->flags & REC_F_ROLLUP_SUBJECT ? MR_ROLLUP_SUBJECT
+                                                    : MR_ROLLUP_NONE,
+    };
+}
+
+static void dead_record(struct shard_log *l, const struct rec *r, uint64_t loc) {
+    store_dead(l->store, loc, rec_size(r->subject.n, r->hdr.n, r->payload.n));
+}
+
+static void apply_message(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    struct stream_put p = put_of(s, r, loc);
+    enum err e = stream_replay(&s->st, &p);
+    if (e) dead_record(l, r, loc);
+    if (e && e != ERR_NONE)
+        env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: message %llu of stream %u: %s", l->index,
+                (unsigned long long)r->seq, r->stream, err_text(e));
+}
+
+static void apply_moved(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    const struct index_entry *x = stream_get(&s->st, r->seq, false);
+    uint64_t old = x ? x->loc : 0;
+    struct stream_put p = put_of(s, r, loc);
+    if (stream_moved(&s->st, &p)) {
+        dead_record(l, r, loc);
+    } else if (old && old != loc) {
+        dead_record(l, r, old);
+    }
+}
+
+static void complain(struct shard_log *l, const struct rec *r, uint64_t loc, const char *what, enum err e) {
+    env_log(l->shard->env, MR_LOG_ERROR, "log-%04x, segment %llu: %s of stream %u: %s; ignored", l->index,
+            (unsigned long long)segno_of(loc), what, r->stream, err_text(e));
+    l->shard->damaged++;
+}
+
+static void apply_stream(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    enum err e = stream_load(&s->st, r->payload);
+    if (e) {
+        complain(l, r, loc, "the record", e);
+    } else {
+        s->full_segno = segno_of(loc);
+    }
+}
+
+static void apply_consumer(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    struct mr_consumer *c = mrc_find(s, r->subject);
+    bool fresh = !c;
+    if (fresh) c = mrc_make(s, r->subject);
+    enum err e = c ? consumer_load(&c->c, &s->st, r->payload) : ERR_NOMEM;
+    if (e) {
+        complain(l, r, loc, "the record of a consumer", e);
+        if (fresh && c) mrc_drop(c);
+        return;
+    }
+    c->loaded = c->logged = true;
+    c->full_segno = segno_of(loc);
+}
+
+/* Progress of a consumer whose full record comes later says nothing that the full record does not. */
+static void apply_progress(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    struct mr_consumer *c = mrc_find(s, r->subject);
+    enum err e = c ? consumer_replay(&c->c, r->payload) : ERR_OK;
+    if (e) complain(l, r, loc, "a consumer's progress", e);
+}
+
+static void apply_gone(struct shard_log *l, struct mr_stream *s, const struct rec *r) {
+    l->gone = true;
+    if (r->kind == REC_STREAM_GONE) {
+        mrs_drop(s);
+        return;
+    }
+    struct mr_consumer *c = mrc_find(s, r->subject);
+    if (c) mrc_drop(c);
+}
+
+static void keep_id(struct mr_stream *s, struct span payload) {
+    uint8_t *p = payload.n > 8 ? realloc(s->id, payload.n) : NULL;
+    if (!p) return;
+    s->id = p;
+    s->id_seq = load64(payload.p);
+    s->id_size = payload.n - 8;
+    memcpy(p, payload.p + 8, s->id_size);
+}
+
+static void apply_to(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    switch (r->kind) {
+    case REC_MESSAGE: apply_message(l, s, r, loc); break;
+    case REC_MOVED: apply_moved(l, s, r, loc); break;
+    case REC_DELETE: stream_replay_delete(&s->st, r->seq); break;
+    case REC_STREAM: apply_stream(l, s, r, loc); break;
+    case REC_STREAM_GONE:
+    case REC_CONSUMER_GONE: apply_gone(l, s, r); break;
+    case REC_CONSUMER: apply_consumer(l, s, r, loc); break;
+    case REC_PROGRESS: apply_progress(l, s, r, loc); break;
+    case REC_CHECKPOINT: keep_id(s, r->payload); break;
+    case REC_PURGE:
+        if (stream_replay_purge(&s->st, r->payload)) complain(l, r, loc, "a purge", ERR_CORRUPT);
+        break;
+    default: break; /* of a later version of this format: not ours to judge */
+    }
+}
+
+void recover_apply(struct shard_log *l, const struct rec *r, uint64_t loc) {
+    must(l->recovering);
+    must(loc != 0);
+    if (r->kind == REC_CHECKPOINT && r->stream == 0) {
+        shard_log_apply_directory(l, r->payload);
+        l->directory_segno = segno_of(loc);
+        return;
+    }
+    struct mr_stream *s = get_or_make(l, r->stream);
+    if (s) apply_to(l, s, r, loc);
+}
+
+/* --- damage --- */
+
+static void name_damage(const struct shard_log *l, const struct store_damage *d) {
+    const struct mr_stream *s = d->stream ? map_u64_get(&l->streams, d->stream) : NULL;
+    struct span name = s && !s->st.blank ? span_of_bytes(s->st.conf.c.name) : SPAN_EMPTY;
+    env_log(l->shard->env, MR_LOG_ERROR,
+            "log-%04x: %s: segment %llu at %llu, %llu bytes; stream %u \"%.*s\", sequence %llu", l->index, d->what,
+            (unsigned long long)d->segno, (unsigned long long)d->off, (unsigned long long)d->size, d->stream,
+            (int)name.n, name.n ? (const char *)name.p : "", (unsigned long long)d->seq);
+}
+
+/* In recovery names are not known yet: the first few are named at the end. Later the reader knows what it read. */
+void recover_damaged(struct shard_log *l, const struct store_damage *d) {
+    struct mr_shard *sh = l->shard;
+    sh->damaged++;
+    if (!l->recovering) {
+        name_damage(l, d);
+        return;
+    }
+    struct mr_stream *s = d->stream && d->seq ? get_or_make(l, d->stream) : NULL;
+    if (s) stream_lost(&s->st, d->seq, d->size);
+    if (sh->damage_count < DAMAGE_KEPT) sh->damage[sh->damage_count++] = (struct damage){l, *d};
+}
+
+static void name_all_damage(struct mr_shard *sh) {
+    for (size_t i = 0; i < sh->damage_count; i++) name_damage(sh->damage[i].log, &sh->damage[i].what);
+    if (sh->damaged > sh->damage_count)
+        env_log(sh->env, MR_LOG_ERROR, "%llu damaged places in all, the first %zu are named above",
+                (unsigned long long)sh->damaged, sh->damage_count);
+    sh->damage_count = 0;
+}
+
+/* --- the end of the log --- */
+
+static void drop_blank(struct mr_stream *s) {
+    must(s->st.blank);
+    struct mr_stream_state st;
+    stream_state(&s->st, &st);
+    if (st.msgs)
+        env_log(s->shard->env, MR_LOG_WARN, "log-%04x: %llu messages of stream %u, which has no configuration: dropped",
+                s->log->index, (unsigned long long)st.msgs, s->number);
+    mrs_drop(s);
+}
+
+/* A deleted stream whose REC_STREAM_GONE is damaged, under a name that was used again. */
+static void drop_older(struct mr_stream *s) {
+    env_log(s->shard->env, MR_LOG_WARN, "log-%04x: stream %u was replaced by a newer one of its name \"%.*s\": dropped",
+            s->log->index, s->number, (int)s->name.n, (const char *)s->name.p);
+    mrs_drop(s);
+}
+
+static enum err finish_stream(struct mr_stream *s, int64_t now) {
+    free(s->id);
+    s->id = NULL;
+    struct span name = span_of_bytes(s->st.conf.c.name);
+    struct mr_stream *older = map_str_get(&s->shard->names, name);
+    if (older) drop_older(older);
+    enum err e = mrs_enlist(s, name);
+    if (e) return e;
+    if ((e = stream_recovered(&s->st, now))) return e;
+    list_each(pos, tmp, &s->consumers) {
+        struct mr_consumer *c = container_of(pos, struct mr_consumer, link);
+        must(c->loaded);
+        consumer_recovered(&c->c, now);
+        mrc_touched(c);
+    }
+    while (stream_expire(&s->st, now, EXPIRE_BUDGET) == EXPIRE_BUDGET) {}
+    mrs_account(s);
+    mrs_arm_timer(s);
+    return ERR_OK;
+}
+
+static int by_creation(const void *a, const void *b) {
+    const struct mr_stream *x = *(struct mr_stream *const *)a, *y = *(struct mr_stream *const *)b;
+    if (x->st.created != y->st.created) return x->st.created < y->st.created ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static size_t collect(struct mr_shard *sh, struct mr_stream **all) {
+    size_t n = 0;
+    for (size_t i = 0; i < sh->logs_count; i++) {
+        size_t at = 0;
+        uint64_t number;
+        void *value;
+        while (map_u64_next(&sh->logs[i].streams, &at, &number, &value)) all[n++] = value;
+    }
+    return n;
+}
+
+enum err recover_finish(struct mr_shard *sh) {
+    size_t total = 0;
+    for (size_t i = 0; i < sh->logs_count; i++) total += sh->logs[i].streams.count;
+    struct mr_stream **all = malloc((total + 1) * sizeof *all);
+    if (!all) return ERR_NOMEM;
+    must(collect(sh, all) == total);
+    name_all_damage(sh);
+    qsort(all, total, sizeof *all, by_creation);
+    int64_t now = io_wall(sh->io);
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < total && !e; i++) {
+        if (all[i]->st.blank) {
+            drop_blank(all[i]);
+        } else {
+            e = finish_stream(all[i], now);
+        }
+    }
+    free(all);
+    return e;
+}

@@ -1,0 +1,223 @@
+/* shard.c - a shard's life: opened with its logs, turned, closed.
+ *
+ * Happy path of a turn: see engine.h. Opening recovers every log of the folder whose number belongs to this shard (number
+ * modulo shards), and makes the log with the shard's own number when there is none. What can fail at opening is a
+ * status, and everything opened so far is closed again. Closing is bounded: what is not durable after ten seconds is
+ * reported as failed. */
+#include "engine.h"
+
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "base/rng.h"
+
+/* --- opening --- */
+
+/* The logs of this shard: those in the folder, or a new one. */
+static enum err open_logs(struct mr_shard *sh) {
+    const struct mr_env *env = sh->env;
+    if (env->dir_fd < 0) return ERR_OK;
+    uint32_t *numbers = malloc((env->logs_count + 1) * sizeof *numbers);
+    sh->logs = calloc(env->logs_count + 1, sizeof *sh->logs);
+    if (!numbers || !sh->logs) {
+        free(numbers);
+        return ERR_NOMEM;
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < env->logs_count; i++)
+        if (env->logs[i] % env->cfg.shards == sh->index) numbers[n++] = env->logs[i];
+    if (n == 0) numbers[n++] = sh->index;
+    sh->logs_count = n;
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < n && !e; i++) {
+        e = shard_log_open(sh, &sh->logs[i], numbers[i]);
+        if (e) env_log(env, MR_LOG_ERROR, "log-%04x cannot be opened: %s", numbers[i], err_text(e));
+    }
+    free(numbers);
+    return e ? e : recover_finish(sh);
+}
+
+static void init(struct mr_shard *sh) {
+    const struct mr_env_config *cfg = &sh->env->cfg;
+    list_init(&sh->streams);
+    list_init(&sh->moved);
+    list_init(&sh->events);
+    list_init(&sh->due_streams);
+    list_init(&sh->due_consumers);
+    list_init(&sh->retry);
+    uint64_t seed;
+    random_bytes(&seed, sizeof seed);
+    map_str_init(&sh->names, seed);
+    codec_buf_init(&sh->buf);
+    pool_init(&sh->parts, sizeof(struct barrier_part), 256, BARRIERS_MAX);
+    sh->file_max = cfg->disk_max / cfg->shards;
+    sh->memory_max = cfg->memory_max / cfg->shards;
+    sh->turn = 1;
+}
+
+static enum err open_loop(struct mr_shard *sh, struct io *loop) {
+    sh->io = loop;
+    if (loop) return ERR_OK;
+    const char *why = NULL;
+    enum err e = io_open(&sh->io, &(struct io_config){.backend = IO_AUTO}, &why);
+    if (e) return e;
+    sh->io_owned = true;
+    if (why && *why) env_log(sh->env, MR_LOG_WARN, "%s", why);
+    return ERR_OK;
+}
+
+static void free_shard(struct mr_shard *sh) {
+    while (!list_empty(&sh->streams)) mrs_close(container_of(sh->streams.next, struct mr_stream, link));
+    for (size_t i = 0; i < sh->logs_count; i++) {
+        struct shard_log *l = &sh->logs[i];
+        size_t at = 0;
+        uint64_t number;
+        void *value;
+        while (l->streams.count && map_u64_next(&l->streams, &at, &number, &value)) {
+            mrs_close(value); /* not yet named: opening failed */
+            at = 0;
+        }
+        if (l->shard) shard_log_close(l);
+    }
+    if (sh->mem) memlog_close(sh->mem);
+    cq_deinit(&sh->memory);
+    map_str_deinit(&sh->names);
+    codec_buf_deinit(&sh->buf);
+    pool_deinit(&sh->parts);
+    if (sh->io_owned) io_close(sh->io);
+    free(sh->mem_dead);
+    free(sh->logs);
+    free(sh);
+}
+
+enum mr_status mr_shard_open(struct mr_env *env, uint32_t index, struct io *loop, const struct mr_host *host,
+                             struct mr_shard **shard) {
+    *shard = NULL;
+    if (index >= env->cfg.shards || !host) return MR_INVAL;
+    struct mr_shard *sh = calloc(1, sizeof *sh);
+    if (!sh) return MR_NOMEM;
+    sh->env = env;
+    sh->index = index;
+    sh->host = *host;
+    init(sh);
+    enum err e = open_loop(sh, loop);
+    if (!e) e = cq_init(&sh->memory, QUEUE_BYTES);
+    if (!e) e = open_logs(sh);
+    if (e) {
+        free_shard(sh);
+        return e == ERR_NOENT ? MR_IO : status_of(e);
+    }
+    *shard = sh;
+    return MR_OK;
+}
+
+/* --- turning --- */
+
+void mr_shard_tick(struct mr_shard *shard) {
+    must(!shard->ticking);
+    shard->ticking = true;
+    shard->turn++;
+    shard_memory_sweep(shard);
+    shard_run_due(shard);
+    for (size_t i = 0; i < shard->logs_count; i++) {
+        struct shard_log *l = &shard->logs[i];
+        shard_log_rewrite(l);
+        shard_log_progress(l);
+        store_commit(l->store);
+    }
+    shard_complete(shard);
+    shard->ticking = false;
+}
+
+uint64_t mr_shard_deadline(const struct mr_shard *shard) {
+    if (shard_has_calls(shard)) return 0;
+    if (!list_empty(&shard->due_streams) || !list_empty(&shard->due_consumers)) return 0;
+    uint64_t at = UINT64_MAX;
+    for (size_t i = 0; i < shard->logs_count; i++) {
+        const struct shard_log *l = &shard->logs[i];
+        uint64_t progress = shard_log_progress_at(l), commit = store_deadline(l->store);
+        if (progress < at) at = progress;
+        if (commit < at) at = commit;
+    }
+    return at;
+}
+
+void mr_shard_run(struct mr_shard *shard, int64_t timeout_ns) {
+    must(timeout_ns >= 0);
+    mr_shard_tick(shard);
+    uint64_t until = io_now(shard->io) + (uint64_t)timeout_ns, at = mr_shard_deadline(shard);
+    io_tick(shard->io, at < until ? at : until);
+    mr_shard_tick(shard);
+}
+
+size_t mr_shard_backlog(const struct mr_shard *shard) {
+    size_t n = 0;
+    for (size_t i = 0; i < shard->logs_count; i++) n += store_backlog(shard->logs[i].store);
+    return n;
+}
+
+/* --- closing --- */
+
+static bool settled(const struct mr_shard *sh) {
+    if (!cq_empty(&sh->memory)) return false;
+    for (size_t i = 0; i < sh->logs_count; i++) {
+        const struct shard_log *l = &sh->logs[i];
+        if (!cq_empty(&l->queue)) return false;
+        bool stuck = l->failed || (l->retry_ns != 0 && l->retry_ns != UINT64_MAX); /* no space: not to be waited for */
+        if (!stuck && (!list_empty(&l->dirty) || !list_empty(&l->stale))) return false;
+    }
+    return true;
+}
+
+/* Whatever is still waiting will never be durable; those who wait are told. */
+static void fail_rest(struct mr_shard *sh) {
+    for (size_t i = 0; i < sh->logs_count; i++)
+        if (!cq_empty(&sh->logs[i].queue)) sh->logs[i].failed = true;
+    while (!settled(sh)) {
+        sh->turn++;
+        shard_complete(sh);
+    }
+}
+
+void mr_shard_close(struct mr_shard *shard) {
+    must(!shard->ticking);
+    shard->closing = true;
+    uint64_t until = io_now(shard->io) + CLOSE_WAIT_NS;
+    for (;;) {
+        for (size_t i = 0; i < shard->logs_count; i++) shard->logs[i].wanted = true;
+        mr_shard_tick(shard);
+        if (settled(shard) || io_now(shard->io) >= until) break;
+        io_tick(shard->io, io_now(shard->io) + RIDE_NS);
+    }
+    shard->host.on_ready = NULL; /* operations are still reported, consumers are not called any more */
+    shard->host.on_max_deliver = NULL;
+    for (size_t i = 0; i < shard->logs_count; i++) shard->logs[i].dirty_since = 0;
+    fail_rest(shard);
+    free_shard(shard);
+}
+
+/* --- figures --- */
+
+static void add_log(const struct shard_log *l, struct mr_shard_stats *out) {
+    struct store_stats st;
+    store_stats(l->store, &st);
+    out->commits += st.frames;
+    out->commit_bytes += st.frame_bytes;
+    out->durable_writes += st.durable_writes;
+    out->records += st.records;
+    out->segments += st.segments;
+    out->disk_bytes += st.disk_bytes;
+    out->reads += st.reads;
+    out->cache_hits += st.cache_hits;
+    out->dry_segments += st.dry;
+    out->failed |= st.failed || l->failed;
+}
+
+void mr_shard_stats(const struct mr_shard *shard, struct mr_shard_stats *out) {
+    *out = (struct mr_shard_stats){.logs = shard->logs_count,
+                                   .streams = shard->streams_count,
+                                   .consumers = shard->consumers_count,
+                                   .damaged_records = shard->damaged,
+                                   .memory_bytes = shard->mem ? memlog_bytes(shard->mem) : 0};
+    for (size_t i = 0; i < shard->logs_count; i++) add_log(&shard->logs[i], out);
+}
