@@ -11,7 +11,8 @@
 #include "wire/emit.h"
 
 enum { LINE_FIXED = 64, COPY_WHOLE_MAX = 2048 };
-#define STALL_NS 10000000u
+#define STALL_NS    10000000u
+#define PROGRESS_NS 250000000u
 
 static uint8_t *copy(uint8_t *to, struct span s) {
     if (s.n) memcpy(to, s.p, s.n);
@@ -56,19 +57,19 @@ static bool count(struct conn_sub *s) {
     return true;
 }
 
-/* Much is pending: the publisher is to pause until it is less. Once per crossing and for STALL_NS at most, so
- * that a client that reads slows its publishers to its own pace, and one that does not read costs them a few
- * milliseconds. */
+/* Much is pending: the publisher is to pause until it is less, and again and again for as long as the client
+ * gets on with reading, so that publishers keep its pace. One that has stopped reading costs them PROGRESS_NS
+ * at most; then it fills up and is closed. */
 static void stall(struct conn *c, struct route_msg *m) {
     struct conns *cs = c->cs;
     uint64_t now = io_now(cs->io);
     if (!c->stalling) {
         c->stalling = true;
-        c->stall_until_ns = now + STALL_NS;
+        c->progress_ns = now;
     }
-    if (now >= c->stall_until_ns) return;
+    if (now - c->progress_ns > PROGRESS_NS) return;
     m->congested = true;
-    if (cs->stall.deadline_ns == 0) io_timer_set(cs->io, &cs->stall, c->stall_until_ns);
+    if (cs->stall.deadline_ns == 0) io_timer_set(cs->io, &cs->stall, now + STALL_NS);
 }
 
 static void trace_msg(const struct conn *c, const struct conn_sub *s, const struct msg *m, struct span hdr) {

@@ -123,6 +123,7 @@ void conn_flush(struct conn *c) {
 void conn_on_sent(struct outbox *ob, enum err e) {
     struct conn *c = container_of(ob, struct conn, out);
     list_del(&c->sending);
+    c->progress_ns = io_now(c->cs->io);
     if (e && c->phase != CONN_DEAD) {
         if (e != ERR_CLOSED) conn_log(c, LOG_DEBUG, "Error flushing: %s", err_text(e));
         conn_close(c, "Write Error", false);

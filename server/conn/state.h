@@ -46,7 +46,7 @@ struct conn {
     struct list all, parked, starved, sending, closing;
     struct io_timer timer; /* by phase: auth timeout or ping; drain; linger */
     struct io_op close;
-    uint64_t stall_until_ns;
+    uint64_t progress_ns; /* while stalling: when the kernel last took bytes */
     uint32_t barriers;   /* outstanding */
     uint32_t pongs_owed; /* at least as many */
     int pings_out;

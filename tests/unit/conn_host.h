@@ -19,8 +19,9 @@ struct host {
     struct log log;
     char *lines; /* the log, a line each */
     size_t lines_n;
-    bool hold_barriers; /* conn_barrier_done() is the test's to call */
-    unsigned barriers, closed;
+    bool hold_barriers;                 /* conn_barrier_done() is the test's to call */
+    unsigned barriers, reached, closed; /* barriers asked for, and reached by host_reach() */
+    uint64_t asked[8192];               /* by whom, in order */
     uint64_t closed_cid;
     bool (*authorize)(void *ctx, const void *opts);
     enum io_backend backend;
@@ -31,9 +32,13 @@ static inline void host_announce(void *ctx, struct span subject, struct span que
 }
 static inline bool host_barrier(void *ctx, uint64_t cid) {
     struct host *h = ctx;
-    (void)cid;
-    h->barriers += h->hold_barriers;
-    return !h->hold_barriers;
+    if (!h->hold_barriers) return true;
+    h->asked[h->barriers++ % 8192] = cid;
+    return false;
+}
+/* The oldest barrier that is outstanding is reached. */
+static inline void host_reach(struct host *h) {
+    if (h->reached < h->barriers) conn_barrier_done(&h->cs, h->asked[h->reached++ % 8192]);
 }
 static inline void host_closed(void *ctx, uint64_t cid) {
     struct host *h = ctx;
