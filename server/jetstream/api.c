@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/must.h"
+#include "jetstream/codec_stream.h"
 #include "jetstream/deliver.h"
 #include "jetstream/gather.h"
 #include "wire/header.h"
@@ -365,7 +366,7 @@ bool api_body_is_empty(struct span body) {
 
 bool api_body(struct api_req *r, const struct json_table *t, void *out) {
     struct json_err je = {{0}};
-    yyjson_doc *doc = json_read(r->body, JSON_DEPTH_MAX, &je);
+    yyjson_doc *doc = js_json_read(r->body, t->go_type, &je);
     if (!doc) return js_fail(&r->err, JS_INVALID_JSON, je.text);
     bool ok = json_decode(yyjson_doc_get_root(doc), t, r->js->limits->strict, out, &je);
     yyjson_doc_free(doc);

@@ -214,7 +214,7 @@ static struct js_consumer **consumers_sorted(const struct js_stream *s) {
 }
 
 static bool offset_get(struct api_req *r, uint64_t *offset) {
-    static const struct json_field fields[] = {{"offset", JSON_I64, 0, NULL}};
+    static const struct json_field fields[] = {{"offset", JSON_I64, 0, NULL, NULL}};
     static const struct json_table table = {"JSApiConsumersRequest", fields, 1};
     int64_t v = 0;
     *offset = 0;

@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "jetstream/api.h"
+#include "jetstream/codec_stream.h"
 #include "subject/subject.h"
 #include "wire/gotime.h"
 #include "wire/header.h"
@@ -106,7 +107,7 @@ void api_msg_get(struct api_req *r) {
         api_fail_with(r, JS_BAD_REQUEST, NULL);
         return;
     }
-    yyjson_doc *doc = json_read(r->body, JSON_DEPTH_MAX, &je);
+    yyjson_doc *doc = js_json_read(r->body, get_table.go_type, &je);
     bool ok = doc && json_decode(yyjson_doc_get_root(doc), &get_table, r->js->limits->strict, &b, &je);
     if (!ok) js_fail(&r->err, JS_INVALID_JSON, je.text);
     if (ok && !selector_ok(&b)) ok = js_fail(&r->err, JS_BAD_REQUEST, NULL);
@@ -145,8 +146,8 @@ static bool delete (struct api_req *r, const struct js_stream *s, const struct d
 
 void api_msg_delete(struct api_req *r) {
     static const struct json_field fields[] = {
-        {"seq", JSON_U64, offsetof(struct delete_body, seq), NULL},
-        {"no_erase", JSON_BOOL, offsetof(struct delete_body, no_erase), NULL},
+        {"seq", JSON_U64, offsetof(struct delete_body, seq), NULL, NULL},
+        {"no_erase", JSON_BOOL, offsetof(struct delete_body, no_erase), NULL, NULL},
     };
     static const struct json_table table = {"JSApiMsgDeleteRequest", fields, 2};
     struct delete_body b = {0};

@@ -316,13 +316,13 @@ static bool info_ask_get(struct api_req *r, struct info_ask *ask, uint8_t *filte
     struct json_err je;
     if (!api_body_is_json(r->body)) return true;
     static const struct json_field fields[] = {
-        {"offset", JSON_I64, offsetof(struct info_body, offset), NULL},
-        {"deleted_details", JSON_BOOL, offsetof(struct info_body, deleted_details), NULL},
-        {"subjects_filter", JSON_STR, offsetof(struct info_body, subjects_filter), NULL},
+        {"offset", JSON_I64, offsetof(struct info_body, offset), NULL, NULL},
+        {"deleted_details", JSON_BOOL, offsetof(struct info_body, deleted_details), NULL, NULL},
+        {"subjects_filter", JSON_STR, offsetof(struct info_body, subjects_filter), NULL, NULL},
     };
     static const struct json_table table = {"JSApiStreamInfoRequest", fields, 3};
     struct info_body b = {0};
-    yyjson_doc *doc = json_read(r->body, JSON_DEPTH_MAX, &je);
+    yyjson_doc *doc = js_json_read(r->body, table.go_type, &je);
     bool ok = doc && json_decode(yyjson_doc_get_root(doc), &table, r->js->limits->strict, &b, &je);
     if (ok && b.subjects_filter.n <= room) {
         if (b.subjects_filter.n) memcpy(filter, b.subjects_filter.p, b.subjects_filter.n);
@@ -376,9 +376,9 @@ static bool purge(struct api_req *r, struct js_stream *s, const struct purge_bod
 
 void api_stream_purge(struct api_req *r) {
     static const struct json_field fields[] = {
-        {"seq", JSON_U64, offsetof(struct purge_body, seq), NULL},
-        {"filter", JSON_STR, offsetof(struct purge_body, filter), NULL},
-        {"keep", JSON_U64, offsetof(struct purge_body, keep), NULL},
+        {"seq", JSON_U64, offsetof(struct purge_body, seq), NULL, NULL},
+        {"filter", JSON_STR, offsetof(struct purge_body, filter), NULL, NULL},
+        {"keep", JSON_U64, offsetof(struct purge_body, keep), NULL, NULL},
     };
     static const struct json_table table = {"JSApiStreamPurgeRequest", fields, 3};
     struct purge_body b = {0};
@@ -387,7 +387,7 @@ void api_stream_purge(struct api_req *r) {
     yyjson_doc *doc = NULL;
     bool ok = true;
     if (api_body_is_json(r->body)) {
-        doc = json_read(r->body, JSON_DEPTH_MAX, &je);
+        doc = js_json_read(r->body, table.go_type, &je);
         ok = doc && json_decode(yyjson_doc_get_root(doc), &table, r->js->limits->strict, &b, &je);
         if (!ok) js_fail(&r->err, JS_INVALID_JSON, je.text);
         if (ok && b.seq && b.keep) ok = js_fail(&r->err, JS_BAD_REQUEST, NULL);

@@ -19,13 +19,15 @@ static_must(MR_ACK_EXPLICIT == 2);
 static_must(MR_DELIVER_LAST_PER_SUBJECT == 5);
 
 #define F(key, kind, member)                                                                                 \
-    { key, JSON_##kind, offsetof(struct consumer_cfg, member), NULL }
+    { key, JSON_##kind, offsetof(struct consumer_cfg, member), NULL, NULL }
 #define E(key, member, names)                                                                                \
-    { key, JSON_ENUM, offsetof(struct consumer_cfg, member), names }
+    { key, JSON_ENUM, offsetof(struct consumer_cfg, member), names, NULL }
+#define N(key, member, go_type)                                                                              \
+    { key, JSON_I64, offsetof(struct consumer_cfg, member), NULL, go_type }
 static const struct json_field request_fields[] = {
     F("stream_name", STR, stream_name),
     F("config", OBJECT, config),
-    E("action", action, action_names),
+    F("action", ANY, action_val),
     F("pedantic", BOOL, pedantic),
 };
 static const struct json_field config_fields[] = {
@@ -36,26 +38,26 @@ static const struct json_field config_fields[] = {
     F("opt_start_seq", U64, opt_start_seq),
     F("opt_start_time", TIME, opt_start_time),
     E("ack_policy", ack, ack_names),
-    F("ack_wait", I64, ack_wait),
-    F("max_deliver", I64, max_deliver),
+    N("ack_wait", ack_wait, "time.Duration"),
+    N("max_deliver", max_deliver, "int"),
     F("backoff", ARRAY, backoff_val),
     F("filter_subject", STR, filter),
     F("filter_subjects", STRINGS, filters_val),
     E("replay_policy", replay, replay_names),
     F("rate_limit_bps", U64, rate_limit),
     F("sample_freq", STR, sample_freq),
-    F("max_waiting", I64, max_waiting),
-    F("max_ack_pending", I64, max_ack_pending),
+    N("max_waiting", max_waiting, "int"),
+    N("max_ack_pending", max_ack_pending, "int"),
     F("flow_control", BOOL, flow_control),
     F("headers_only", BOOL, headers_only),
-    F("max_batch", I64, max_batch),
-    F("max_expires", I64, max_expires),
-    F("max_bytes", I64, max_bytes),
+    N("max_batch", max_batch, "int"),
+    N("max_expires", max_expires, "time.Duration"),
+    N("max_bytes", max_bytes, "int"),
     F("deliver_subject", STR, deliver_subject),
     F("deliver_group", STR, deliver_group),
-    F("idle_heartbeat", I64, idle_heartbeat),
-    F("inactive_threshold", I64, inactive_threshold),
-    F("num_replicas", I64, num_replicas),
+    N("idle_heartbeat", idle_heartbeat, "time.Duration"),
+    N("inactive_threshold", inactive_threshold, "time.Duration"),
+    N("num_replicas", num_replicas, "int"),
     F("mem_storage", BOOL, mem_storage),
     F("direct", BOOL, direct),
     F("sourcing", BOOL, sourcing),
@@ -63,10 +65,11 @@ static const struct json_field config_fields[] = {
     F("pause_until", TIME, pause_until),
     F("priority_groups", STRINGS, priority_groups),
     E("priority_policy", priority_policy, priority_names),
-    F("priority_timeout", I64, priority_timeout),
+    N("priority_timeout", priority_timeout, "time.Duration"),
 };
 #undef F
 #undef E
+#undef N
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 static const struct json_table request_table = {"CreateConsumerRequest", request_fields,
@@ -112,22 +115,31 @@ static bool config_take(struct consumer_cfg *c, yyjson_val *config, bool strict,
     return arrays_take(c, e);
 }
 
+/* Go's own type for actions has its own words. */
+static bool action_take(struct consumer_cfg *c, struct js_error *e) {
+    if (!c->action_val || yyjson_is_null(c->action_val)) return true;
+    for (int i = 0; action_names[i]; i++)
+        if (yyjson_equals_str(c->action_val, action_names[i])) {
+            c->action = i;
+            return true;
+        }
+    char *text = yyjson_val_write(c->action_val, 0, NULL);
+    js_failf(e, JS_INVALID_JSON, "unknown consumer action: %s", text ? text : "");
+    free(text);
+    return false;
+}
+
 bool consumer_cfg_read(struct consumer_cfg *c, struct span body, bool strict, struct js_error *e) {
     struct json_err je = {{0}};
     *c = (struct consumer_cfg){0};
     if (body.n) {
-        c->doc = json_read(body, JSON_DEPTH_MAX, &je);
+        c->doc = js_json_read(body, "CreateConsumerRequest", &je);
         if (!c->doc) return js_fail(e, JS_INVALID_JSON, je.text);
-        if (!json_decode(yyjson_doc_get_root(c->doc), &request_table, strict, c, &je)) {
+        bool ok = json_decode(yyjson_doc_get_root(c->doc), &request_table, strict, c, &je);
+        if (!ok) js_fail(e, JS_INVALID_JSON, je.text);
+        if (!ok || !action_take(c, e)) {
             consumer_cfg_free(c);
-            /* Go's own type for actions has its own words. */
-            struct span text = span_str(je.text), enum_text = SPAN_LIT("can not unmarshal");
-            if (span_starts(text, enum_text)) {
-                size_t at = enum_text.n;
-                return js_failf(e, JS_INVALID_JSON, "unknown consumer action:%.*s", (int)(text.n - at),
-                                text.p + at);
-            }
-            return js_fail(e, JS_INVALID_JSON, je.text);
+            return false;
         }
     }
     if (config_take(c, c->config, strict, e)) return true;
@@ -265,11 +277,11 @@ static bool check_ceilings(const struct consumer_cfg *c, const struct stream_cfg
 
 static bool check_filters(const struct consumer_cfg *c, struct js_error *e) {
     if (c->filter.n && c->filters_n) return js_fail(e, JS_BOTH_FILTERS, NULL);
-    if (c->filter.n && !subject_valid(c->filter)) return js_fail(e, JS_STREAM_CONFIG, "malformed subject");
+    if (c->filter.n && !subject_valid(c->filter)) return js_fail(e, JS_STREAM_CONFIG, "invalid subject");
     for (size_t i = 0; i < c->filters_n; i++)
         if (c->filters[i].n == 0) return js_fail(e, JS_EMPTY_FILTER, NULL);
     for (size_t i = 0; i < c->filters_n; i++) {
-        if (!subject_valid(c->filters[i])) return js_fail(e, JS_STREAM_CONFIG, "malformed subject");
+        if (!subject_valid(c->filters[i])) return js_fail(e, JS_STREAM_CONFIG, "invalid subject");
         for (size_t k = 0; k < c->filters_n; k++)
             if (k != i && subject_subset(c->filters[i], c->filters[k]))
                 return js_fail(e, JS_FILTERS_OVERLAP, NULL);

@@ -34,7 +34,7 @@ struct consumer_cfg {
     struct span stream_name;
     int action; /* enum consumer_action */
     bool pedantic;
-    yyjson_val *config;
+    yyjson_val *config, *action_val;
     yyjson_doc *doc; /* owned */
 };
 

@@ -3,6 +3,7 @@
 #include "jetstream/codec_stream.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/must.h"
@@ -19,25 +20,27 @@ static_must(MR_DISCARD_NEW == 1);
 static_must(MR_MEMORY == 1);
 
 #define F(key, kind, member)                                                                                 \
-    { key, JSON_##kind, offsetof(struct stream_cfg, member), NULL }
+    { key, JSON_##kind, offsetof(struct stream_cfg, member), NULL, NULL }
 #define E(key, member, names)                                                                                \
-    { key, JSON_ENUM, offsetof(struct stream_cfg, member), names }
+    { key, JSON_ENUM, offsetof(struct stream_cfg, member), names, NULL }
+#define N(key, member, go_type)                                                                              \
+    { key, JSON_I64, offsetof(struct stream_cfg, member), NULL, go_type }
 static const struct json_field stream_fields[] = {
     F("name", STR, name),
     F("description", STR, description),
     F("subjects", STRINGS, subjects_val),
     E("retention", retention, retention_names),
-    F("max_consumers", I64, max_consumers),
+    N("max_consumers", max_consumers, "int"),
     F("max_msgs", I64, max_msgs),
     F("max_bytes", I64, max_bytes),
-    F("max_age", I64, max_age),
+    N("max_age", max_age, "time.Duration"),
     F("max_msgs_per_subject", I64, max_msgs_per_subject),
     F("max_msg_size", I32, max_msg_size),
     E("discard", discard, discard_names),
     E("storage", storage, storage_names),
-    F("num_replicas", I64, num_replicas),
+    N("num_replicas", num_replicas, "int"),
     F("no_ack", BOOL, no_ack),
-    F("duplicate_window", I64, duplicate_window),
+    N("duplicate_window", duplicate_window, "time.Duration"),
     F("placement", OBJECT, placement),
     F("mirror", OBJECT, mirror),
     F("sources", ARRAY, sources),
@@ -54,7 +57,7 @@ static const struct json_field stream_fields[] = {
     F("allow_rollup_hdrs", BOOL, allow_rollup),
     F("consumer_limits", OBJECT, consumer_limits),
     F("allow_msg_ttl", BOOL, allow_msg_ttl),
-    F("subject_delete_marker_ttl", I64, subject_delete_marker_ttl),
+    N("subject_delete_marker_ttl", subject_delete_marker_ttl, "time.Duration"),
     F("allow_msg_counter", BOOL, allow_msg_counter),
     F("allow_atomic", BOOL, allow_atomic),
     F("allow_msg_schedules", BOOL, allow_msg_schedules),
@@ -64,17 +67,36 @@ static const struct json_field stream_fields[] = {
     F("pedantic", BOOL, pedantic),
 };
 static const struct json_field limits_fields[] = {
-    F("inactive_threshold", I64, limit_inactive_threshold),
-    F("max_ack_pending", I64, limit_max_ack_pending),
+    N("inactive_threshold", limit_inactive_threshold, "time.Duration"),
+    N("max_ack_pending", limit_max_ack_pending, "int"),
 };
 #undef F
 #undef E
+#undef N
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 static const struct json_table stream_table = {"StreamConfigRequest.StreamConfig", stream_fields,
                                                COUNT(stream_fields)};
 static const struct json_table limits_table = {"StreamConfigRequest.StreamConfig.consumer_limits",
                                                limits_fields, COUNT(limits_fields)};
+
+yyjson_doc *js_json_read(struct span body, const char *go_type, struct json_err *e) {
+    const struct json_table any = {go_type, NULL, 0};
+    yyjson_doc *doc = json_read(body, JSON_DEPTH_MAX, e);
+    if (doc && json_decode(yyjson_doc_get_root(doc), &any, false, e, e)) return doc;
+    yyjson_doc_free(doc);
+    if (doc) return NULL;
+    if (strcmp(e->text, "unexpected end of JSON input") == 0) {
+        (void)snprintf(e->text, sizeof e->text, "unexpected EOF");
+    } else if (e->offset) {
+        /* A stream goes on behind its first value and finds no second one. */
+        char *more = strstr(e->text, " after top-level value");
+        size_t n = more ? (size_t)(more - e->text) : strlen(e->text);
+        (void)snprintf(e->text + n, sizeof e->text - n, "%s at offset %zu",
+                       more ? " looking for beginning of value" : "", e->offset);
+    }
+    return NULL;
+}
 
 static struct span val_span(yyjson_val *v) { return span_of(yyjson_get_str(v), yyjson_get_len(v)); }
 
@@ -93,7 +115,7 @@ bool stream_cfg_read(struct stream_cfg *c, struct span body, bool strict, struct
     struct json_err je = {{0}};
     *c = (struct stream_cfg){0};
     if (body.n == 0) return true;
-    c->doc = json_read(body, JSON_DEPTH_MAX, &je);
+    c->doc = js_json_read(body, "StreamConfigRequest", &je);
     if (!c->doc) return js_fail(e, JS_INVALID_JSON, je.text);
     yyjson_val *root = yyjson_doc_get_root(c->doc);
     bool ok = json_decode(root, &stream_table, strict, c, &je) &&

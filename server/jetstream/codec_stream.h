@@ -61,6 +61,10 @@ struct stream_engine_cfg {
 bool stream_cfg_engine(const struct stream_cfg *c, struct span extra, struct stream_engine_cfg *out);
 void stream_engine_cfg_free(struct stream_engine_cfg *c);
 
+/* Parses a request's body as nats-server's stream decoder does, with its texts; go_type is the request's name
+ * in them. NULL: e says why. A body of null is an empty object. */
+yyjson_doc *js_json_read(struct span body, const char *go_type, struct json_err *e);
+
 /* No empty name, no blanks, dots, wildcards or path separators. */
 bool js_name_valid(struct span name);
 /* "key":"value" pairs sorted by key, the server's own keys replaced by the required level. */

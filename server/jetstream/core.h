@@ -65,7 +65,8 @@ struct js {
     struct list due;   /* struct js_consumer.due: a timer ran out */
     struct js_consumer *ack_memo;
     uint64_t deliver_round;
-    bool closing, paused; /* paused: what delivers is congested; try again soon */
+    bool closing, paused;  /* paused: what delivers is congested; try again soon */
+    bool idle_asked, idle; /* the barrier that js_idle() waits for */
 };
 
 /* A stream of this shard. */

@@ -228,14 +228,14 @@ struct list_body {
 /* Offset and filter of a list request; the filter is copied, for it outlives the document. */
 static bool list_body_get(struct api_req *r, struct list_body *b, uint8_t *filter, size_t room) {
     static const struct json_field fields[] = {
-        {"offset", JSON_I64, offsetof(struct list_body, offset), NULL},
-        {"subject", JSON_STR, offsetof(struct list_body, subject), NULL},
+        {"offset", JSON_I64, offsetof(struct list_body, offset), NULL, NULL},
+        {"subject", JSON_STR, offsetof(struct list_body, subject), NULL, NULL},
     };
     static const struct json_table table = {"JSApiStreamListRequest", fields, 2};
     struct json_err je;
     *b = (struct list_body){0};
     if (!api_body_is_json(r->body)) return true;
-    yyjson_doc *doc = json_read(r->body, JSON_DEPTH_MAX, &je);
+    yyjson_doc *doc = js_json_read(r->body, table.go_type, &je);
     bool ok = doc && json_decode(yyjson_doc_get_root(doc), &table, r->js->limits->strict, b, &je);
     if (ok && b->subject.n <= room) {
         if (b->subject.n) memcpy(filter, b->subject.p, b->subject.n);

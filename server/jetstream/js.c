@@ -19,6 +19,7 @@
 #include "jetstream/pull.h"
 
 enum { PAUSE_NS = 1000000 }; /* how soon a congested delivery is tried again */
+#define IDLE_TAG UINT64_MAX  /* of js_idle()'s barrier */
 
 uint64_t js_now(const struct js *js) { return io_now(js->host.io); }
 int64_t js_wall(const struct js *js) { return io_wall(js->host.io); }
@@ -43,7 +44,9 @@ static void on_done(void *ctx, const struct mr_done *done, size_t count) {
     struct js *js = ctx;
     for (size_t i = 0; i < count; i++) {
         const struct mr_done *d = &done[i];
-        if (d->kind == MR_DONE_BARRIER && d->tag)
+        if (d->kind == MR_DONE_BARRIER && d->tag == IDLE_TAG)
+            js->idle = true;
+        else if (d->kind == MR_DONE_BARRIER && d->tag)
             api_on_durable(js, d->tag, d->status);
         else if (d->kind == MR_DONE_ACK)
             js_reply(js, d->status == MR_OK ? js_span(d->note) : SPAN_EMPTY, SPAN_EMPTY, SPAN_EMPTY);
@@ -186,6 +189,13 @@ uint64_t js_deadline(const struct js *js) {
 }
 
 bool js_congested(const struct js *js) { return !js_stall_empty(js); }
+
+bool js_idle(struct js *js) {
+    if (!js_stall_empty(js) || !list_empty(&js->api_queue) || js->later.n) return false;
+    if (!js->idle_asked)
+        js->idle_asked = mr_barrier(js->engine, NULL, IDLE_TAG, (struct mr_bytes){NULL, 0}) == MR_OK;
+    return js->idle;
+}
 
 void js_shutdown(struct js *js) {
     js->closing = true;

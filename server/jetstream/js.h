@@ -64,8 +64,9 @@ void js_deliver(struct js *js); /* hands visible messages to waiting pull reques
 uint64_t js_deadline(const struct js *js); /* monotonic ns at which js wants a tick; UINT64_MAX = never */
 /* Publishes are refused by the engine for now: the shard stops draining mailboxes and parks publishers until this is false. */
 bool js_congested(const struct js *js);
-/* Asked while stopping: nothing handed to the engine waits for its commit, and every answer that is due has left. */
-bool js_idle(const struct js *js);
+/* Asked, again and again, while the server stops and nothing new is handed in: is everything that was durable, and
+ * answered? */
+bool js_idle(struct js *js);
 /* Tells waiting pull requests that the server stops (409 Server Shutdown). */
 void js_shutdown(struct js *js);
 

@@ -95,16 +95,16 @@ struct slow_ask {
 #define F(key, kind, member)                                                                                 \
     { key, JSON_##kind, offsetof(struct slow_ask, member), NULL }
 static const struct json_field slow_fields[] = {
-    F("expires", I64, a.expires_ns),
-    F("batch", I64, a.batch),
-    F("max_bytes", I64, a.max_bytes),
+    {"expires", JSON_I64, offsetof(struct slow_ask, a.expires_ns), NULL, "time.Duration"},
+    {"batch", JSON_I64, offsetof(struct slow_ask, a.batch), NULL, "int"},
+    {"max_bytes", JSON_I64, offsetof(struct slow_ask, a.max_bytes), NULL, "int"},
     F("no_wait", BOOL, a.no_wait),
-    F("idle_heartbeat", I64, a.heartbeat_ns),
+    {"idle_heartbeat", JSON_I64, offsetof(struct slow_ask, a.heartbeat_ns), NULL, "time.Duration"},
     F("group", STR, group),
     F("min_pending", I64, min_pending),
     F("min_ack_pending", I64, min_ack_pending),
     F("id", STR, id),
-    F("priority", I64, priority),
+    {"priority", JSON_I64, offsetof(struct slow_ask, priority), NULL, "int"},
 };
 #undef F
 static const struct json_table slow_table = {"JSApiConsumerGetNextRequest", slow_fields,
