@@ -32,7 +32,7 @@ static enum mr_status over_share(const struct mr_stream *s, const struct mr_msg 
 static bool id_in_headers(const struct mr_msg *m, struct span id) {
     struct span hdr = span_of_bytes(m->hdr);
     if (hdr.n && id.p > hdr.p && id.p + id.n <= hdr.p + hdr.n) return true;
-    return hdr.n && span_eq(header_get(hdr, SPAN_LIT("Nats-Msg-Id")), id);
+    return hdr.n && span_eq(header_value(hdr, SPAN_LIT("Nats-Msg-Id")), id);
 }
 
 /* Left without its message by a refusal, the record says nothing: the sequence is taken by a message with its own id. */

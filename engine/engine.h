@@ -234,4 +234,4 @@ void shard_memory_sweep(struct mr_shard *sh);
 
 /* --- header.c --- */
 /* The value of a header, trimmed; empty when it is not there. Names compare exactly. */
-struct span header_get(struct span hdr, struct span name);
+struct span header_value(struct span hdr, struct span name);

@@ -16,7 +16,7 @@ static bool next_line(struct span *rest, struct span *line) {
     return true;
 }
 
-struct span header_get(struct span hdr, struct span name) {
+struct span header_value(struct span hdr, struct span name) {
     must(name.n > 0);
     struct span line;
     if (!next_line(&hdr, &line) || !span_starts(line, SPAN_LIT("NATS/1.0"))) return SPAN_EMPTY;

@@ -26,7 +26,7 @@ static struct mr_stream *get_or_make(struct shard_log *l, uint32_t number) {
 
 static struct span message_id(const struct mr_stream *s, const struct rec *r) {
     if (s->id && s->id_seq == r->seq) return span_of(s->id, s->id_size);
-    return r->hdr.n ? header_get(r->hdr, SPAN_LIT("Nats-Msg-Id")) : SPAN_EMPTY;
+    return r->hdr.n ? header_value(r->hdr, SPAN_LIT("Nats-Msg-Id")) : SPAN_EMPTY;
 }
 
 static struct stream_put put_of(const struct mr_stream *s, const struct rec *r, uint64_t loc) {
