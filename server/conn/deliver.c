@@ -11,7 +11,6 @@
 #include "wire/emit.h"
 
 enum { LINE_FIXED = 64, COPY_WHOLE_MAX = 2048 };
-#define STALL_NS    10000000u
 #define PROGRESS_NS 250000000u
 
 static uint8_t *copy(uint8_t *to, struct span s) {
@@ -69,7 +68,7 @@ static void stall(struct conn *c, struct route_msg *m) {
     }
     if (now - c->progress_ns > PROGRESS_NS) return;
     m->congested = true;
-    if (cs->stall.deadline_ns == 0) io_timer_set(cs->io, &cs->stall, now + STALL_NS);
+    conns_arm_stall(cs);
 }
 
 static void trace_msg(const struct conn *c, const struct conn_sub *s, const struct msg *m, struct span hdr) {

@@ -127,6 +127,15 @@ static void settle(struct conn *c) {
     }
 }
 
+void conns_stall(struct conns *cs, uint64_t cid) {
+    struct conn *c = map_u64_get(&cs->by_cid, cid);
+    if (!c || c->phase != CONN_OPEN) return;
+    must(c->cs == cs);
+    conn_pause(c, PAUSE_CONGESTED);
+    settle(c);
+    conns_arm_stall(cs);
+}
+
 void conns_stop_reading(struct conns *cs) {
     list_each(at, tmp, &cs->all) {
         struct conn *c = container_of(at, struct conn, all);

@@ -11,6 +11,7 @@
 #include "wire/emit.h"
 #include "wire/gotime.h"
 
+#define STALL_NS 10000000u
 #define SWEEP_NS 1000000000u
 
 /* --- slow consumers --- */
@@ -137,6 +138,10 @@ void conn_on_sent(struct outbox *ob, enum err e) {
         c->stalling = false;
         conns_unpark(c->cs);
     }
+}
+
+void conns_arm_stall(struct conns *cs) {
+    if (cs->stall.deadline_ns == 0) io_timer_set(cs->io, &cs->stall, io_now(cs->io) + STALL_NS);
 }
 
 void conns_on_stall(struct io_timer *t) { conns_unpark(container_of(t, struct conns, stall)); }

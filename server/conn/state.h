@@ -47,8 +47,8 @@ struct conn {
     struct io_timer timer; /* by phase: auth timeout or ping; drain; linger */
     struct io_op close;
     uint64_t progress_ns; /* while stalling: when the kernel last took bytes */
-    uint32_t barriers;   /* outstanding */
-    uint32_t pongs_owed; /* at least as many */
+    uint32_t barriers;    /* outstanding */
+    uint32_t pongs_owed;  /* at least as many */
     int pings_out;
     uint16_t port;
     char peer[46];
@@ -85,6 +85,7 @@ void conn_flush(struct conn *c);
 void conn_on_sent(struct outbox *ob, enum err e);
 void conns_on_sweep(struct io_timer *t);
 void conns_on_stall(struct io_timer *t);
+void conns_arm_stall(struct conns *cs); /* parked publishers are let go on soon, whatever else happens */
 
 /* receive.c */
 void conn_on_recv(struct io_op *op, int64_t res);

@@ -28,8 +28,9 @@ enum mail_kind {
     MAIL_MSG,      /* a routed message, see letters.h */
     MAIL_BARRIER,  /* id; answered by MAIL_PASSED when everything before it was handled */
     MAIL_PASSED,
-    MAIL_CAST, /* JetStream's own bytes */
-    MAIL_CALL, /* id: function, arg: its argument; see letters.h */
+    MAIL_STALL, /* id: connection id; a client lags behind what it publishes */
+    MAIL_CAST,  /* JetStream's own bytes */
+    MAIL_CALL,  /* id: function, arg: its argument; see letters.h */
     MAIL_KINDS
 };
 enum { MAIL_SPANS_MAX = 80 };

@@ -14,6 +14,7 @@
 #include "millrace.h"
 #include "shard/banner.h"
 #include "shard/facts.h"
+#include "shard/logfile.h"
 #include "shard/state.h"
 #include "shard/version.h"
 
@@ -91,6 +92,12 @@ static bool open_env(struct server *sv) {
     return st == MR_OK;
 }
 
+void server_reopen_log(struct server *sv) {
+    must(sv->log != NULL);
+    struct logfile *lf = container_of(sv->log, struct logfile, log); /* as main() made it */
+    if (logfile_reopen(lf)) log_line(sv->log, LOG_INFO, "File log re-opened");
+}
+
 /* --- serving --- */
 
 static bool write_pid(const struct server *sv) {
@@ -137,14 +144,14 @@ static void *shard_main(void *arg) {
     return NULL;
 }
 
-static bool start_threads(struct server *sv) {
+static void start_threads(struct server *sv) {
     for (unsigned s = 0; s < sv->shards; s++) {
         sv->shard[s].self = s;
         sv->shard[s].server = sv;
         sv->shard[s].stop_by_ns = UINT64_MAX;
     }
     for (unsigned s = 1; s < sv->shards; s++) {
-        char name[16];
+        char name[24];
         if (pthread_create(&sv->shard[s].thread, NULL, shard_main, &sv->shard[s]) != 0) {
             log_line(sv->log, LOG_FATAL, "cannot start a thread for shard %u", s);
             _exit(1); /* the others wait at the first gate for a thread that will not come */
@@ -152,13 +159,6 @@ static bool start_threads(struct server *sv) {
         snprintf(name, sizeof name, "shard-%u", s);
         pthread_setname_np(sv->shard[s].thread, name);
     }
-    return true;
-}
-
-static unsigned shards_of(const struct options *o) {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned n = o->shards ? o->shards : cores > 0 ? (unsigned)cores : 1;
-    return n < ROUTE_SHARDS_MAX ? n : ROUTE_SHARDS_MAX;
 }
 
 static void run_shards(struct server *sv) {
@@ -170,9 +170,10 @@ static void run_shards(struct server *sv) {
 }
 
 int server_run(const struct options *o, struct log *log) {
+    must(o->shards > 0 && o->shards <= ROUTE_SHARDS_MAX);
     struct server *sv = calloc(1, sizeof *sv);
     must(sv != NULL);
-    *sv = (struct server){.opts = o, .log = log, .shards = shards_of(o), .started_ns = now_ns()};
+    *sv = (struct server){.opts = o, .log = log, .shards = o->shards, .started_ns = now_ns()};
     sv->shard = calloc(sv->shards, sizeof *sv->shard);
     must(sv->shard != NULL);
     set_identity(sv);

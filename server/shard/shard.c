@@ -12,7 +12,8 @@
 #include "shard/state.h"
 
 enum { DRAIN_BATCH = 64, DRAIN_MAX = 4096 };
-#define RETRY_NS 1000000u
+#define RETRY_NS       10000000u
+#define STALL_AGAIN_NS 5000000u
 
 /* --- the tick --- */
 
@@ -25,7 +26,10 @@ static uint64_t wait_until(struct shard *s) {
     uint64_t now = io_now(s->io), until = s->js ? js_deadline(s->js) : UINT64_MAX;
     if (barriers_due(&s->barriers) || shard_phase_due(s)) return 0;
     if (s->stop_by_ns < until) until = s->stop_by_ns;
-    if (!list_empty(&s->conns.parked) && !is_congested(s) && now + RETRY_NS < until) until = now + RETRY_NS;
+    if (!list_empty(&s->conns.parked) && !is_congested(s)) {
+        uint64_t at = s->met_congestion ? 0 : s->unpark_ns;
+        if (at < until) until = at;
+    }
     if (until <= now) return 0;
     if (s->js && js_congested(s->js)) return until; /* letters have to wait for the log anyway */
     s->lying = mail_lie_down(s->mail);
@@ -47,8 +51,18 @@ static void receive_letters(struct shard *s) {
     }
 }
 
+/* Parked publishers go on when the congestion they met is over; those that lagging clients hold back have a
+ * timer of their own. Now and then in any case, as congestion may come and go within a tick. */
 static void unpark(struct shard *s) {
-    if (!list_empty(&s->conns.parked) && !is_congested(s)) conns_unpark(&s->conns);
+    uint64_t now = io_now(s->io);
+    if (list_empty(&s->conns.parked)) return;
+    if (is_congested(s)) {
+        s->met_congestion = true;
+    } else if (s->met_congestion || now >= s->unpark_ns) {
+        s->met_congestion = false;
+        s->unpark_ns = now + RETRY_NS;
+        conns_unpark(&s->conns);
+    }
 }
 
 static void shard_tick(struct shard *s) {
@@ -68,6 +82,7 @@ void shard_run(struct shard *s) {
     must(s->phase == SHARD_NEW);
     s->phase = SHARD_APPLY;
     while (s->phase != SHARD_ENDED) shard_tick(s);
+    io_tick(s->io, 0); /* the last letters' wake-ups leave with it */
 }
 
 /* --- letters --- */
@@ -97,6 +112,17 @@ static struct span joined(const struct letter *l) {
     return span_of(l->spans[0].p, n);
 }
 
+/* A client here lags behind a publisher there, who is told now and then. A full log needs no telling: this
+ * shard stops taking letters. */
+static void stall_publisher(struct shard *s, unsigned from, uint64_t cid) {
+    uint64_t now = io_now(s->io);
+    if (cid == 0 || (s->js && js_congested(s->js))) return;
+    if (cid == s->stalled_cid && now - s->stalled_ns < STALL_AGAIN_NS) return;
+    s->stalled_cid = cid;
+    s->stalled_ns = now;
+    mail_send(s->mail, from, &(struct letter){.kind = MAIL_STALL, .id = cid});
+}
+
 static void on_letter(void *ctx, unsigned from, const struct letter *l) {
     struct shard *s = ctx;
     struct routed r;
@@ -104,7 +130,9 @@ static void on_letter(void *ctx, unsigned from, const struct letter *l) {
     case MAIL_MSG:
         read_msg(l, &r);
         route_deliver(s->route, &r.m, r.picks, r.picks_n, r.plain);
+        if (r.m.congested) stall_publisher(s, from, r.m.cid);
         break;
+    case MAIL_STALL: conns_stall(&s->conns, l->id); break;
     case MAIL_INTEREST: route_remote(s->route, from, l->spans[0], l->spans[1], l->flags); break;
     case MAIL_CAST:
         must(s->js != NULL);
@@ -132,7 +160,7 @@ static void on_forward(void *ctx, unsigned shard, struct route_msg *m, const str
     struct shard *s = ctx;
     must(shard != s->self);
     post_msg(s->mail, shard, &(struct routed){.m = *m, .picks = picks, .picks_n = picks_n, .plain = plain});
-    if (mail_congested(s->mail, shard)) m->congested = true;
+    if (mail_congested(s->mail, shard)) m->congested = s->met_congestion = true;
 }
 
 static bool on_conn_barrier(void *ctx, uint64_t cid) {

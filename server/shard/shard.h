@@ -12,5 +12,6 @@
 struct shard;
 struct server; /* what all shards share: options, the listener, mailboxes, counters; see server.h */
 
-/* Runs the server until it is told to stop (SIGINT, SIGTERM): returns the exit status. */
+/* Runs the server until it is told to stop (SIGINT, SIGTERM): returns the exit status. log is a logfile's (logfile.h): SIGUSR1
+ * reopens it. */
 int server_run(const struct options *o, struct log *log);
