@@ -507,7 +507,7 @@ bool stream_cfg_engine(const struct stream_cfg *c, struct span extra, struct str
         .no_ack = c->no_ack,
         .max_msgs = c->max_msgs,
         .max_bytes = c->max_bytes,
-        .max_age_ns = c->max_age > 0 ? c->max_age : -1,
+        .max_age_ns = c->max_age, /* 0: none, here and there */
         .max_msg_size = c->max_msg_size,
         .max_msgs_per_subject = c->max_msgs_per_subject,
         .max_consumers = c->max_consumers,

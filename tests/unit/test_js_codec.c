@@ -290,7 +290,7 @@ static void engine_view(void) {
     CHECK_EQ(out.cfg.discard, MR_DISCARD_NEW);
     CHECK_EQ(out.cfg.max_msgs, 7);
     CHECK_EQ(out.cfg.max_bytes, -1);
-    CHECK_EQ(out.cfg.max_age_ns, -1);
+    CHECK_EQ(out.cfg.max_age_ns, 0);
     CHECK_EQ(out.cfg.duplicate_window_ns, 120000000000);
     CHECK_EQ(out.cfg.first_seq, 9);
     CHECK(out.cfg.allow_direct && !out.cfg.sealed);
