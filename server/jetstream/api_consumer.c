@@ -19,7 +19,7 @@ static struct span path_put(uint8_t out[PATH_MAX_BYTES], struct span stream, str
     if (stream.n + 1 + consumer.n > PATH_MAX_BYTES) return SPAN_EMPTY;
     memcpy(out, stream.p, stream.n);
     out[stream.n] = '.';
-    memcpy(out + stream.n + 1, consumer.p, consumer.n);
+    if (consumer.n) memcpy(out + stream.n + 1, consumer.p, consumer.n);
     return span_of(out, stream.n + 1 + consumer.n);
 }
 

@@ -138,9 +138,13 @@ static bool delete (struct api_req *r, const struct js_stream *s, const struct d
     enum mr_status e = mr_delete(s->engine, b->seq, !b->no_erase);
     if (e == MR_OK || e == MR_LATER) return true;
     mr_stream_state(s->engine, &st);
-    /* matches nats-server, whose stores say it in these words */
-    if (e == MR_NONE && b->seq > st.last_seq) return js_fail(&r->err, JS_MSG_DELETE, "stream store EOF");
-    if (e == MR_NONE) return js_fail(&r->err, JS_MSG_DELETE, "no message found");
+    if (e == MR_NONE) {
+        /* matches nats-server, whose file store knows three ways of not having a message */
+        bool file = cfg->storage == MR_FILE;
+        if (file && b->seq > st.last_seq) return js_fail(&r->err, JS_MSG_DELETE, "stream store EOF");
+        if (file && b->seq < st.first_seq) return js_fail(&r->err, JS_MSG_DELETE, "no message found");
+        return js_fail_u64(&r->err, JS_SEQ_NOT_FOUND, b->seq);
+    }
     return js_fail(&r->err, api_code_of(e, JS_MSG_DELETE), mr_status_text(e));
 }
 

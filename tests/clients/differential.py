@@ -377,7 +377,6 @@ def acks():
     step('$JS.ACK.T.c1.1.3.3.1600000000000000000.4', '+WPI')
     step('$JS.ACK.T.c1.1.3.3.1600000000000000000.4', '+TERM reason')
     step('$JS.ACK.T.c1.1.3.3.1600000000000000000.4', 'garbage')
-    step('$JS.ACK._.ACC.T.c1.1.4.4.1600000000000000000.4.rnd', '+ACK', wait=0.2)
     step('$JS.ACK.T.c1.1.5.5.1600000000000000000.4', '-NAK {"delay": 150000000}')
     pull('T.c1', {'batch': 1, 'no_wait': True})
     pull('T.c1', {'batch': 1, 'expires': 2000000000}, 1, 3)
