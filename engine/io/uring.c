@@ -47,6 +47,7 @@ size_t uring_end(struct io_op *op, int64_t res) {
     must(op->busy);
     must(list_empty(&op->link));
     must(res > -(int64_t)ERR_COUNT);
+    if (op->kind == IO_OP_ACCEPT) uring_unwatch(op);
     op->busy = false;
     op->on_done(op, res);
     return 1;
@@ -63,6 +64,7 @@ static void uring_submit(struct io *io, struct io_op *op) {
     must(io->backend == IO_URING);
     must(((uintptr_t)op & TAG_BITS) == 0);
     op->priv_word[W_IOV] = 0;
+    if (op->kind == IO_OP_ACCEPT) op->priv_word[W_WATCH] = 0;
     if (op->kind == IO_OP_RECV) op->priv = NULL;
     uring_put(op, AT_QUEUE, &uring_of(io)->queue);
 }
@@ -251,10 +253,6 @@ static size_t uring_poll(struct io *io, uint64_t wait_until_ns) {
 
 static void uring_reg(struct io *io, void *p, size_t n) { uring_fix(uring_of(io), p, n); }
 
-static void on_dropped(struct io_op *op, int64_t res) {
-    if (op->kind == IO_OP_ACCEPT && res >= 0) close((int)res);
-}
-
 /* Takes every operation back from the kernel, which would otherwise use the owners' memory after us.
  * Callbacks do not run. */
 static void drain(struct uring *u) {
@@ -274,7 +272,7 @@ static void drain(struct uring *u) {
             n++;
             if ((cqe->user_data & TAG_BITS) != TAG_OP) continue;
             struct io_op *op = (struct io_op *)(uintptr_t)cqe->user_data;
-            on_dropped(op, cqe->res);
+            if (op->kind == IO_OP_ACCEPT) uring_unwatch(op);
             if (cqe->flags & IORING_CQE_F_MORE) continue;
             must(u->inflight > 0);
             if (op->kind == IO_OP_RECV) uring_recv_drop(op);

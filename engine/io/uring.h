@@ -12,9 +12,9 @@ enum uring_tag { TAG_OP = 0, TAG_CANCEL = 1, TAG_EVENT = 2, TAG_WAKE = 3, TAG_WO
  * callback. */
 enum uring_place { AT_QUEUE, AT_KERNEL, AT_BACKOFF, AT_DONE };
 
-/* What the words of an operation hold. 0 to 6: a msghdr (SEND), a timer (ACCEPT), whether a limit was asked
+/* What the words of an operation hold. 0 to 6: a msghdr (SEND), a timer and the watch (ACCEPT), whether a limit was asked
  * for (RECV). */
-enum { W_KIND = 0, W_IOV = 7, W_RES = 7, W_PLACE = 8 };
+enum { W_KIND = 0, W_WATCH = 5, W_IOV = 7, W_RES = 7, W_PLACE = 8 };
 
 enum { FIXED_MAX = 16, WAKES_MAX = 64 };
 
@@ -75,6 +75,11 @@ void uring_prepare(struct uring *u, struct io_op *op, struct io_uring_sqe *sqe);
 size_t uring_complete(struct uring *u, struct io_op *op, int32_t res, uint32_t flags);
 void uring_unback(struct uring *u, struct io_op *op);
 void uring_fix(struct uring *u, uint8_t *p, size_t n);
+
+/* uring_accept.c; uring_unwatch when an ACCEPT ends. */
+void uring_prepare_accept(struct io_op *op, struct io_uring_sqe *sqe);
+size_t uring_complete_accept(struct uring *u, struct io_op *op, int32_t res);
+void uring_unwatch(struct io_op *op);
 
 /* uring_recv.c */
 enum err uring_bufs_open(struct uring *u, const struct io_config *cfg) MUST_USE;

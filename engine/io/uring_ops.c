@@ -1,7 +1,6 @@
 /* uring_ops.c - each kind of operation as a submission entry, and what its completion means. SEND, WRITE and
  * READ that come back short are submitted again for the rest, so the owner sees them whole or failed; EINTR
- * and EAGAIN never reach it. ACCEPT tells its owner when descriptors run out, and tries again after a pause.
- */
+ * and EAGAIN never reach it. RECV and ACCEPT have files of their own. */
 #include <errno.h>
 #include <linux/fs.h>
 #include <stdlib.h>
@@ -15,10 +14,8 @@
 enum { IOV_MAX_SEND = 1024 };
 #define CHUNK_MAX  ((size_t)1 << 30) /* of one entry, and of one registered buffer */
 #define SECTOR     512
-#define BACKOFF_NS 100000000u
 
 static_must(sizeof(struct msghdr) <= W_IOV * sizeof(uint64_t));
-static_must(sizeof(struct io_timer) <= W_IOV * sizeof(uint64_t));
 
 /* --- memory registered once, so that the kernel need not look its pages up for each transfer --- */
 
@@ -96,9 +93,7 @@ static void prepare_transfer(struct uring *u, struct io_op *op, struct io_uring_
 void uring_prepare(struct uring *u, struct io_op *op, struct io_uring_sqe *sqe) {
     must(op->busy);
     switch (op->kind) {
-    case IO_OP_ACCEPT:
-        io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        break;
+    case IO_OP_ACCEPT: uring_prepare_accept(op, sqe); break;
     case IO_OP_RECV: uring_prepare_recv(u, op, sqe); break;
     case IO_OP_SEND: prepare_send(op, sqe); break;
     case IO_OP_READ:
@@ -140,76 +135,20 @@ static size_t on_transfer(struct uring *u, struct io_op *op, int32_t res) {
     return 0;
 }
 
-static struct io_timer *backoff_of(struct io_op *op) { return (struct io_timer *)(void *)op->priv_word; }
-
-static void on_backoff_over(struct io_timer *t) {
-    struct io_op *op = (struct io_op *)(void *)((char *)t - offsetof(struct io_op, priv_word));
-    struct uring *u = op->priv;
-    must(op->priv_word[W_PLACE] == AT_BACKOFF);
-    must(!op->stopped);
-    uring_put(op, AT_QUEUE, &u->queue);
-}
-
-static size_t back_off(struct uring *u, struct io_op *op) {
-    struct io_timer *t = backoff_of(op);
-    must(op->kind == IO_OP_ACCEPT);
-    must(list_empty(&op->link));
-    *t = (struct io_timer){.on_fire = on_backoff_over};
-    op->priv = u;
-    uring_put(op, AT_BACKOFF, NULL);
-    io_timer_set(&u->io, t, io_now(&u->io) + BACKOFF_NS);
-    op->on_done(op, -(int64_t)ERR_NOFILES);
-    return 1;
-}
-
-void uring_unback(struct uring *u, struct io_op *op) {
-    must(op->priv_word[W_PLACE] == AT_BACKOFF);
-    must(op->kind == IO_OP_ACCEPT);
-    io_timer_cancel(&u->io, backoff_of(op));
-}
-
-static size_t on_accept(struct uring *u, struct io_op *op, int32_t res, bool more) {
-    must(op->kind == IO_OP_ACCEPT);
-    if (!more) uring_left_kernel(u, op);
-    if (op->stopped) { /* too late for this one */
-        if (res >= 0) close(res);
-        return more ? 0 : uring_end(op, -(int64_t)ERR_CANCELLED);
-    }
-    if (res >= 0) {
-        if (!more) uring_put(op, AT_QUEUE, &u->queue);
-        op->on_done(op, res);
-        return 1;
-    }
-    must(!more);
-    switch (-res) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS: return back_off(u, op);
-    case EINVAL:
-    case EBADF:
-    case ENOTSOCK:
-    case EOPNOTSUPP:
-    case ECANCELED: return uring_end(op, minus(res));
-    default: uring_put(op, AT_QUEUE, &u->queue); return 0; /* that one connection failed; the next may not */
-    }
-}
-
 size_t uring_complete(struct uring *u, struct io_op *op, int32_t res, uint32_t flags) {
-    bool more = flags & IORING_CQE_F_MORE;
     must(op->busy);
     must(op->priv_word[W_PLACE] == AT_KERNEL);
     switch (op->kind) {
     case IO_OP_RECV: return uring_complete_recv(u, op, res, flags);
-    case IO_OP_ACCEPT: return on_accept(u, op, res, more);
+    case IO_OP_ACCEPT: return uring_complete_accept(u, op, res);
     case IO_OP_SEND:
     case IO_OP_READ:
-    case IO_OP_WRITE: must(!more); return on_transfer(u, op, res);
+    case IO_OP_WRITE: must(!(flags & IORING_CQE_F_MORE)); return on_transfer(u, op, res);
     case IO_OP_FSYNC:
     case IO_OP_FALLOCATE:
     case IO_OP_CLOSE: break;
     }
-    must(!more);
+    must(!(flags & IORING_CQE_F_MORE));
     uring_left_kernel(u, op);
     if (is_passing(res) && !op->stopped && op->kind != IO_OP_CLOSE) {
         uring_put(op, AT_QUEUE, &u->queue);
