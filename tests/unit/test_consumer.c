@@ -292,6 +292,25 @@ static void backoff_steps(void) {
     rig_close(&g);
 }
 
+/* nats-server: backoff 0.2 s, 3 s, delivered twice, NAK with a delay of 0.5 s: comes back after 3.3 s. */
+static void delayed_nak_under_backoff(void) {
+    struct rig g;
+    rig_open(&g, NULL);
+    const int64_t steps[] = {200 * MS, 3 * SEC};
+    struct mr_consumer_config cfg = rig_config();
+    cfg.ack_wait_ns = 200 * MS;
+    cfg.backoff_ns = steps;
+    cfg.backoff_count = 2;
+    struct consumer *c = rig_consumer(&g, &cfg);
+    rig_put(&g, "a");
+    CHECK_EQ(rig_next(&g, c), 1);
+    g.now += 400 * MS;
+    CHECK_EQ(rig_next(&g, c), 1);
+    CHECK(consumer_ack(c, MR_NAK, 1, 2, 500 * MS, g.now));
+    CHECK_EQ(consumer_deadline(c), g.now + 3300 * MS);
+    rig_close(&g);
+}
+
 static void max_ack_pending_holds_back_new_ones(void) {
     struct rig g;
     rig_open(&g, NULL);
@@ -549,7 +568,7 @@ CHECK_MAIN(CASE(delivers_in_order_and_counts), CASE(only_visible_messages),
            CASE(redelivered_after_ack_wait), CASE(expired_together_come_by_sequence),
            CASE(progress_restarts_the_wait), CASE(nak_comes_back), CASE(nak_below_the_floor_is_ignored),
            CASE(term_ends_it), CASE(max_deliver_two), CASE(max_deliver_one),
-           CASE(exceeded_is_forgotten_with_its_message), CASE(backoff_steps),
+           CASE(exceeded_is_forgotten_with_its_message), CASE(backoff_steps), CASE(delayed_nak_under_backoff),
            CASE(max_ack_pending_holds_back_new_ones), CASE(start_positions), CASE(start_on_an_empty_stream),
            CASE(last_per_subject_goes_on), CASE(removed_by_limits), CASE(removed_while_queued),
            CASE(purge_moves_up), CASE(purge_of_another_subject), CASE(skip_of_a_damaged_message),

@@ -203,6 +203,7 @@ static void discard_new_bytes(void) {
     CHECK_EQ(put_opts(st, "b", "1234", NULL, T0), MR_OK);
     CHECK_EQ(put_opts(st, "c", "", NULL, T0), MR_MAX_BYTES);
     CHECK_EQ(put_opts(st, "a", "12345", NULL, T0), MR_MAX_BYTES); /* larger than the one it replaces */
+    CHECK_EQ(put_opts(st, "a", "4321", NULL, T0), MR_OK);         /* as large is small enough */
     CHECK_EQ(put_opts(st, "a", "123", NULL, T0), MR_OK);
     stream_deinit(st);
 }
