@@ -25,6 +25,7 @@ static void on_signal(int number) {
 bool signals_install(struct server *sv) {
     struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     must(ends[0] < 0);
+    stopping = term_is_ignored = 0;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
         log_line(sv->log, LOG_FATAL, "no socket for signals");
         return false;
@@ -40,7 +41,11 @@ static void on_bytes(struct io_op *op, int64_t res) {
         int number = ((const char *)op->buf)[i];
         switch (number) {
         case SIGINT:
-        case SIGTERM: server_stop(sv); break;
+        case SIGTERM:
+            log_line(sv->log, LOG_INFO, "Trapped \"%s\" signal",
+                     number == SIGINT ? "interrupt" : "terminated");
+            server_stop(sv);
+            break;
         case SIGUSR1: server_reopen_log(sv); break;
         case SIGUSR2: server_lame_duck(sv); break;
         case SIGHUP: log_line(sv->log, LOG_WARN, "reloading the configuration is not supported yet"); break;

@@ -1,0 +1,347 @@
+/* test_shard.c - a whole server in this process, on one, two and four shards, over real sockets: what only
+ * shows when connections sit on different shards, and how it starts and stops. */
+#include "shard/shard.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+
+#include "lib/check.h"
+
+enum { LINE_MAX_TEXT = 1024, WAIT_MS = 10000 };
+
+/* --- the server --- */
+
+struct running {
+    struct options o;
+    struct log log;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool ready, ended;
+    int port, status;
+    char lines[32768];
+};
+
+static void on_line(void *ctx, enum log_level level, const char *text) {
+    struct running *r = ctx;
+    const char *at = strstr(text, "client connections on ");
+    (void)level;
+    pthread_mutex_lock(&r->mutex);
+    if (at && strrchr(text, ':')) r->port = atoi(strrchr(text, ':') + 1);
+    if (strcmp(text, "Server is ready") == 0) r->ready = true;
+    size_t n = strlen(r->lines);
+    snprintf(r->lines + n, sizeof r->lines - n, "%s\n", text);
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static void *run(void *arg) {
+    struct running *r = arg;
+    int status = server_run(&r->o, &r->log);
+    pthread_mutex_lock(&r->mutex);
+    r->status = status;
+    r->ended = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->mutex);
+    return NULL;
+}
+
+static struct running *start(unsigned shards, int port) {
+    struct running *r = calloc(1, sizeof *r);
+    struct option_error e;
+    options_defaults(&r->o);
+    r->o.shards = shards;
+    r->o.port = port;
+    r->o.io = IO_POSIX;
+    snprintf(r->o.host, sizeof r->o.host, "127.0.0.1");
+    CHECK(options_settle(&r->o, &e));
+    r->log = (struct log){.level = LOG_INFO, .line = on_line, .ctx = r};
+    pthread_mutex_init(&r->mutex, NULL);
+    pthread_cond_init(&r->changed, NULL);
+    return r;
+}
+
+static void launch(struct running *r) {
+    CHECK_EQ(pthread_create(&r->thread, NULL, run, r), 0);
+    pthread_mutex_lock(&r->mutex);
+    while (!r->ready && !r->ended) pthread_cond_wait(&r->changed, &r->mutex);
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static int finish(struct running *r) {
+    pthread_join(r->thread, NULL);
+    int status = r->status;
+    free(r);
+    return status;
+}
+
+static int stop(struct running *r) {
+    kill(getpid(), SIGTERM);
+    return finish(r);
+}
+
+static struct running *serve(unsigned shards) {
+    struct running *r = start(shards, -1);
+    launch(r);
+    CHECK(r->ready);
+    CHECK(r->port > 0);
+    return r;
+}
+
+/* --- a client --- */
+
+struct client {
+    int fd;
+    size_t n;
+    char in[1 << 16];
+};
+
+static struct client *dial(const struct running *r) {
+    struct client *c = calloc(1, sizeof *c);
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)r->port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_EQ(connect(c->fd, (void *)&a, sizeof a), 0);
+    CHECK_EQ(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)), 0);
+    return c;
+}
+
+static void hang_up(struct client *c) {
+    close(c->fd);
+    free(c);
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct client *c, const char *fmt, ...) {
+    char text[LINE_MAX_TEXT];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    CHECK_EQ(send(c->fd, text, (size_t)n, MSG_NOSIGNAL), n);
+}
+
+/* The next line without its end; "" when the peer closed. */
+static const char *hear(struct client *c) {
+    static char line[1 << 16];
+    for (;;) {
+        char *end = memchr(c->in, '\n', c->n);
+        if (end) {
+            size_t n = (size_t)(end - c->in) + 1;
+            memcpy(line, c->in, n);
+            line[n - 2] = '\0';
+            c->n -= n;
+            memmove(c->in, c->in + n, c->n);
+            return line;
+        }
+        struct pollfd p = {.fd = c->fd, .events = POLLIN};
+        CHECK_EQ(poll(&p, 1, WAIT_MS), 1);
+        ssize_t got = recv(c->fd, c->in + c->n, sizeof c->in - c->n, 0);
+        if (got <= 0) return "";
+        c->n += (size_t)got;
+    }
+}
+
+/* Skips INFO and what the server says of its own accord. */
+static void expect(struct client *c, const char *want) {
+    const char *line = hear(c);
+    while (strncmp(line, "INFO ", 5) == 0 || strcmp(line, "PING") == 0) line = hear(c);
+    CHECK_STR(line, want);
+}
+
+static struct client *join(const struct running *r) {
+    struct client *c = dial(r);
+    CHECK(strncmp(hear(c), "INFO ", 5) == 0);
+    say(c,
+        "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n");
+    expect(c, "PONG");
+    return c;
+}
+
+static void on_each(void (*test)(unsigned shards)) {
+    static const unsigned counts[] = {1, 2, 4};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) test(counts[i]);
+}
+
+/* --- cases --- */
+
+/* Who subscribed and saw PONG gets what anybody publishes from then on, wherever they sit. */
+static void pong_is_a_barrier_on(unsigned shards) {
+    struct running *r = serve(shards);
+    struct client *c[4];
+    char want[64];
+    for (int i = 0; i < 4; i++) c[i] = join(r);
+    for (int round = 0; round < 400; round++) {
+        struct client *sub = c[round % 4], *pub = c[(round + 1 + round / 4 % 3) % 4];
+        say(sub, "SUB s.%d %d\r\nPING\r\n", round, round + 1);
+        expect(sub, "PONG");
+        say(pub, "PUB s.%d 2\r\nhi\r\n", round);
+        snprintf(want, sizeof want, "MSG s.%d %d 2", round, round + 1);
+        expect(sub, want);
+        expect(sub, "hi");
+        say(sub, "UNSUB %d\r\nPING\r\n", round + 1);
+        expect(sub, "PONG");
+        say(pub, "PUB s.%d r.%d 2\r\nhi\r\nPING\r\n", round,
+            round); /* nobody: and it knows, or a status would come */
+        expect(pub, "PONG");
+    }
+    for (int i = 0; i < 4; i++) hang_up(c[i]);
+    CHECK_EQ(stop(r), 0);
+}
+static void pong_is_a_barrier(void) { on_each(pong_is_a_barrier_on); }
+
+/* Requests find responders on any shard, groups get each message once, and a stranger's request is refused.
+ */
+static void requests_cross_shards_on(unsigned shards) {
+    enum { N = 200 };
+    struct running *r = serve(shards);
+    struct client *asks = join(r), *answers[4];
+    int served = 0;
+    for (int i = 0; i < 4; i++) {
+        answers[i] = join(r);
+        say(answers[i], "SUB svc.* workers 1\r\nPING\r\n");
+        expect(answers[i], "PONG");
+    }
+    say(asks, "SUB in.> 9\r\nPUB none in.x 0\r\n\r\nPING\r\n");
+    expect(asks, "HMSG in.x 9 36 36");
+    expect(asks, "NATS/1.0 503");
+    expect(asks, "Nats-Subject: none");
+    for (int i = 0; i < 2; i++) expect(asks, "");
+    expect(asks, "PONG");
+    for (int i = 0; i < N; i++) say(asks, "PUB svc.%d in.%d 1\r\nx\r\n", i, i);
+    for (int i = 0; i < 4; i++) {
+        say(asks, "PING\r\n");
+        expect(asks, "PONG");
+        say(answers[i], "PING\r\n");
+        for (const char *line; strcmp(line = hear(answers[i]), "PONG") != 0;)
+            served += strncmp(line, "MSG svc.", 8) == 0;
+    }
+    CHECK_EQ(served, N);
+    for (int i = 0; i < 4; i++) hang_up(answers[i]);
+    hang_up(asks);
+    CHECK_EQ(stop(r), 0);
+}
+static void requests_cross_shards(void) { on_each(requests_cross_shards_on); }
+
+/* One publisher's messages keep their order on the way to a subscriber elsewhere, in all sizes. */
+static void order_across_shards_on(unsigned shards) {
+    enum { N = 3000 };
+    struct running *r = serve(shards);
+    struct client *pub = join(r), *sub = join(r);
+    char want[64];
+    say(sub, "SUB o 1\r\nPING\r\n");
+    expect(sub, "PONG");
+    for (int i = 0; i < N; i++) {
+        int n = i * 37 % 900;
+        say(pub, "PUB o %d\r\n%0*d\r\n", n + 8, n + 8, i);
+    }
+    for (int i = 0; i < N; i++) {
+        int n = i * 37 % 900;
+        snprintf(want, sizeof want, "MSG o 1 %d", n + 8);
+        expect(sub, want);
+        const char *body = hear(sub);
+        CHECK_EQ(strlen(body), n + 8);
+        CHECK_EQ(atoi(body), i);
+    }
+    hang_up(pub);
+    hang_up(sub);
+    CHECK_EQ(stop(r), 0);
+}
+static void order_across_shards(void) { on_each(order_across_shards_on); }
+
+static void limit_counts_all_shards(void) {
+    struct running *r = start(4, -1);
+    struct client *c[5];
+    r->o.max_connections = 4;
+    launch(r);
+    for (int i = 0; i < 4; i++) c[i] = join(r);
+    c[4] = dial(r);
+    CHECK(strncmp(hear(c[4]), "INFO ", 5) == 0);
+    expect(c[4], "-ERR 'maximum connections exceeded'");
+    expect(c[4], "");
+    hang_up(c[4]);
+    hang_up(c[2]);
+    for (;;) { /* there is room again once the server has seen both leave */
+        struct client *again = dial(r);
+        hear(again);
+        say(again, "CONNECT {\"verbose\":false}\r\nPING\r\n");
+        const char *line = hear(again);
+        bool in = strcmp(line, "PONG") == 0;
+        CHECK(in || strcmp(line, "-ERR 'maximum connections exceeded'") == 0 || !line[0]);
+        hang_up(again);
+        if (in) break;
+    }
+    for (int i = 0; i < 4; i++) {
+        if (i != 2) hang_up(c[i]);
+    }
+    CHECK_EQ(stop(r), 0);
+}
+
+/* What was published before the server was told to stop still reaches its subscribers; then they are closed.
+ */
+static void stopping_delivers_first(void) {
+    struct running *r = serve(2);
+    struct client *pub = join(r), *sub = join(r);
+    say(sub, "SUB x 1\r\nPING\r\n");
+    expect(sub, "PONG");
+    for (int i = 0; i < 500; i++) say(pub, "PUB x 3\r\nabc\r\n");
+    say(pub, "PING\r\n");
+    expect(pub, "PONG");
+    kill(getpid(), SIGTERM);
+    for (int i = 0; i < 500; i++) {
+        expect(sub, "MSG x 1 3");
+        expect(sub, "abc");
+    }
+    expect(sub, "");
+    expect(pub, "");
+    CHECK_EQ(finish(r), 0);
+    hang_up(pub);
+    hang_up(sub);
+}
+
+static void taken_port_is_said(void) {
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQ(bind(fd, (void *)&a, n), 0);
+    CHECK_EQ(listen(fd, 1), 0);
+    CHECK_EQ(getsockname(fd, (void *)&a, &n), 0);
+    struct running *r = start(2, ntohs(a.sin_port));
+    launch(r);
+    CHECK(!r->ready);
+    CHECK(strstr(r->lines, "address already in use") != NULL);
+    CHECK_EQ(finish(r), 1);
+    close(fd);
+}
+
+static void lame_duck_tells_and_closes(void) {
+    struct running *r = start(2, -1);
+    r->o.lame_duck_ns = 2000000;
+    r->o.lame_duck_grace_ns = 1000000;
+    launch(r);
+    struct client *c[3];
+    for (int i = 0; i < 3; i++) {
+        c[i] = dial(r);
+        hear(c[i]);
+        say(c[i], "CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
+        CHECK_STR(hear(c[i]), "PONG");
+        CHECK(strstr(hear(c[i]), "\"connect_info\":true") != NULL);
+    }
+    kill(getpid(), SIGUSR2);
+    for (int i = 0; i < 3; i++) {
+        CHECK(strstr(hear(c[i]), "\"ldm\":true") != NULL);
+        CHECK_STR(hear(c[i]), "");
+        hang_up(c[i]);
+    }
+    CHECK_EQ(finish(r), 0);
+}
+
+CHECK_MAIN(CASE(pong_is_a_barrier), CASE(requests_cross_shards), CASE(order_across_shards),
+           CASE(limit_counts_all_shards), CASE(stopping_delivers_first), CASE(taken_port_is_said),
+           CASE(lame_duck_tells_and_closes))
