@@ -20,6 +20,7 @@ struct block {
     uint32_t next;      /* in its bucket */
     enum block_state state;
     enum err why;
+    bool cut;
     size_t valid;
 };
 
@@ -135,9 +136,9 @@ static void on_loaded(struct io_op *op, int64_t res) {
     must(b->state == BLOCK_LOADING && b->seg->reads > 0);
     b->seg->reads--;
     b->seg = NULL;
-    b->why = res < 0                  ? (enum err) - res
-             : (size_t)res < b->valid ? ERR_CORRUPT /* the file was cut */
-                                      : ERR_OK;
+    b->why = res < 0 ? (enum err)-res : ERR_OK;
+    b->cut = res >= 0 && (size_t)res < b->valid; /* the file ends before its time */
+    if (b->cut) b->valid = (size_t)res;
     b->state = b->why ? BLOCK_FAILED : BLOCK_READY;
     struct list woken = LIST_INIT(woken);
     for (struct list *l; (l = list_pop(&b->waiters));) list_add_tail(&woken, l);
@@ -172,6 +173,7 @@ enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, 
         return why;
     }
     if (b && b->state == BLOCK_READY && b->valid < upto) {
+        if (b->cut) return ERR_CORRUPT;
         if (b->tick == s->tick) return ERR_FULL; /* spans of it are out: read again at the next tick */
         forget(c, b);
         b = NULL;

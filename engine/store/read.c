@@ -164,6 +164,7 @@ static enum err read_disk(struct store *s, uint64_t loc, struct store_wait *w, s
     struct rec_header h;
     size_t mark = s->arena_used, size;
     e = bytes_at(s, g, off, head, w, &p);
+    if (e == ERR_CORRUPT) return corrupt(s, g, off, head, NULL, "the file ends before the record");
     if (e) return e;
     bool good = rec_head(p, head, g->epoch, off, &h);
     s->arena_used = mark;
@@ -172,6 +173,7 @@ static enum err read_disk(struct store *s, uint64_t loc, struct store_wait *w, s
     size_t n = align_up(h.size, REC_ALIGN);
     if (n > s->arena.reserved) return corrupt(s, g, off, n, NULL, "a record is larger than a frame");
     e = bytes_at(s, g, off, n, w, &p);
+    if (e == ERR_CORRUPT) return corrupt(s, g, off, n, NULL, "the file ends within the record");
     if (e) return e;
     switch (rec_check(p, n, g->epoch, off, out, &size)) {
     case REC_STATE_GOOD: break;

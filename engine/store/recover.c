@@ -66,6 +66,7 @@ static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h
     if (!sane) return ERR_CORRUPT;
     g->segno = h->segno;
     g->epoch = h->epoch;
+    g->unwritten = g->size < h->size; /* a power cut took its end, which held nothing */
     g->size = h->size;
     g->block = h->block;
     g->first_frame = h->first_frame;
@@ -112,11 +113,12 @@ static enum err load(struct recovery *r, uint32_t file) {
     else if (!blank) {
         quarantine(s, g);
         return ERR_OK;
-    } else { /* a stop while it was being made */
+    } else { /* a stop while it was being made, or taken back by a recovery */
         g->unwritten = true;
         g->size -= g->size % SEG_SIZE_STEP;
+        e = io_file_sync(s->io, g->fd); /* its old header may still lie below what was read */
         reclaim_free(s, g);
-        return ERR_OK;
+        return e;
     }
     if (!e && seg_find(s, g->segno)) e = ERR_CORRUPT; /* a copied file */
     if (!e) e = seg_list_add(s, g);
@@ -197,6 +199,7 @@ static bool salvage_unknown(struct recovery *r, struct seg *g, uint64_t from, ui
         if (!p) return false;
         replay_unknown(&r->replay, p, n, g, from);
         from += n;
+        g->end = g->on_disk = from;
     }
     return true;
 }
@@ -214,6 +217,7 @@ static void salvage(struct recovery *r, struct seg *g, uint64_t from, uint64_t t
         replay_damaged(&r->replay, p, &f.h, g);
         at = f.h.off + f.h.size;
         g->end = g->on_disk = at;
+        if (f.h.flags & FRAME_LAST) break;
     }
 }
 
@@ -227,7 +231,6 @@ static void salvage_stops(struct recovery *r, uint64_t upto) {
         bool used = t.off > SEG_HEADERS_BYTES || scan_next(&r->win, g, t.off, &f);
         if (!used) continue;
         salvage(r, g, t.off, t.to, upto);
-        g->end = g->on_disk = t.to;
         if (r->last_seg == SIZE_MAX || r->last_seg < t.seg) r->last_seg = t.seg, r->ended = false;
     }
     r->stops_len = 0;
@@ -287,7 +290,7 @@ static bool take(struct recovery *r, size_t i, uint64_t off, const struct frame_
         if (off != SEG_HEADERS_BYTES) return false; /* numbers jump between segments only */
         if (!close_gap(r, i, off, 0, h->frame_no)) return false;
         p = window_at(&r->win, g, off, h->size); /* the window may have moved */
-        if (!p) return false;
+        if (!p || !frame_whole(p, h)) return false;
     } else if (r->last_hash && h->prev && h->prev != r->last_hash) {
         return false;
     }
@@ -334,9 +337,9 @@ static void walk_segment(struct recovery *r, size_t i) {
     uint64_t off = SEG_HEADERS_BYTES, begins = g->first_frame;
     g->end = g->on_disk = off;
     if (begins) { /* writing went on here after a stop: what it left incomplete never existed */
-        replay_break(&r->replay);
         if (begins > r->known + 1) r->known = begins - 1;
         if (begins < r->next || !close_gap(r, i, off, 0, begins)) return;
+        replay_break(&r->replay);
         r->clean = false;
     }
     while (off + g->block <= g->size && !r->at_end && !r->win.why && !r->replay.why) {

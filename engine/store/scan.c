@@ -9,6 +9,7 @@
 #include "base/must.h"
 
 #define CHUNK ((size_t)4 << 20)
+enum { UNREADABLE_MAX = 64 };
 
 enum err window_open(struct window *w, struct store *s) {
     must(s != NULL);
@@ -21,7 +22,12 @@ void window_close(struct window *w) { region_close(&w->mem); }
 static void read_blocks(struct window *w, uint64_t off, size_t n) {
     for (size_t done = 0; done < n; done += BUF_ALIGN) {
         size_t got;
-        if (io_file_read(w->s->io, w->g->fd, w->mem.p + done, BUF_ALIGN, off + done, &got)) got = 0;
+        if (io_file_read(w->s->io, w->g->fd, w->mem.p + done, BUF_ALIGN, off + done, &got)) {
+            got = 0;
+            if (++w->unreadable > UNREADABLE_MAX) w->why = ERR_IO; /* the device is gone, not a sector of it */
+            if (w->why) return;
+            report_damage(w->s, w->g, off + done, BUF_ALIGN, NULL, "a block that cannot be read");
+        }
         memset(w->mem.p + done + got, 0, BUF_ALIGN - got);
     }
 }
@@ -43,7 +49,7 @@ const uint8_t *window_at(struct window *w, struct seg *g, uint64_t off, size_t n
         read_blocks(w, start, want);
     else
         memset(w->mem.p + got, 0, want - got);
-    return w->mem.p + (off - start);
+    return w->why ? NULL : w->mem.p + (off - start);
 }
 
 bool scan_head(struct window *w, struct seg *g, uint64_t off, struct frame_header *h) {

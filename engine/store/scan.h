@@ -10,6 +10,7 @@ struct window {
     uint64_t start;
     size_t have;
     uint64_t bytes; /* read in all */
+    unsigned unreadable; /* blocks */
     enum err why;   /* the last failure that was not damage */
 };
 enum err window_open(struct window *w, struct store *s) MUST_USE;

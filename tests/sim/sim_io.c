@@ -108,10 +108,18 @@ static void sim_stop(struct io *io, struct io_op *op) {
     (void)op; /* its result comes */
 }
 
+/* A write that fails may have reached the medium in part. */
+static void land_in_part(struct sim *s, struct sim_node *n, const struct io_op *op) {
+    for (size_t at = 0; at + SIM_SECTOR <= op->len; at += SIM_SECTOR) {
+        const uint8_t *from = (const uint8_t *)op->buf + at;
+        if (rng_below(&s->rng, 2) && sim_node_write(s->disk, n, op->off + at, from, SIM_SECTOR, false)) return;
+    }
+}
+
 static int64_t do_write(struct sim *s, struct io_op *op, struct sim_node *n) {
     bool durable = op->flags & IO_DSYNC;
     if (one_in(s, s->faults.write_error)) {
-        if (rng_below(&s->rng, 2)) sim_node_tear(s->disk, n, op->off, op->buf, op->len);
+        if (rng_below(&s->rng, 2)) land_in_part(s, n, op);
         return -(int64_t)ERR_IO;
     }
     uint64_t off = op->off;

@@ -122,7 +122,8 @@ static void read_on(struct reader *r) {
         model_fail("record %llu reads differently", (unsigned long long)r->id);
     bool excused = e->dead || l->faults || sim_io_dead(l->io) || l->model.lenient || err == ERR_FULL;
     if (err && !excused)
-        model_fail("record %llu does not read: %s", (unsigned long long)r->id, err_text(err));
+        model_fail("record %llu at segment %llu, %llu does not read: %s", (unsigned long long)r->id, (unsigned long long)(e->loc >> 32),
+                   (unsigned long long)((e->loc & UINT32_MAX) * REC_ALIGN), err_text(err));
     r->id = 0;
 }
 
