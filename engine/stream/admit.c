@@ -20,7 +20,8 @@ static enum mr_status expected(struct stream *st, const struct mr_msg *m, const 
 static enum mr_status known_id(struct stream *st, const struct mr_append_opts *o, int64_t now,
                                struct stream_verdict *v) {
     if (o->msg_id.n) {
-        v->seq = dedupe_find(&st->dedupe, dedupe_hash(&st->dedupe, span_of_bytes(o->msg_id)), now);
+        st->admitted = dedupe_hash(&st->dedupe, span_of_bytes(o->msg_id));
+        v->seq = dedupe_find(&st->dedupe, st->admitted, now);
         if (v->seq) return MR_DUPLICATE;
     }
     struct span last = span_of(st->last_id, st->last_id_len);

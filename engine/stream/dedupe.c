@@ -6,8 +6,11 @@
 #include "base/must.h"
 #include "stream/siphash.h"
 
-/* Times are rounded up to the unit: an id is refused until its window is over, at most one unit longer. */
-enum { RING_MIN = 16, TABLE_MIN = 32, UNIT_MIN = 1000 * 1000 };
+/* A table slot is 6 bits of the hash above 26 bits of position in the ring + 1; the table is at most 5/8
+ * full: a new id costs one or two cache misses there and hardly ever one in the ring. Times are rounded up to
+ * the unit: an id is refused until its window is over, at most one unit longer. */
+enum { RING_MIN = 16, TABLE_MIN = 32, UNIT_MIN = 1000 * 1000, POS_BITS = 26 };
+static_must(DEDUPE_MAX < 1 << POS_BITS);
 static_must(sizeof(struct dedupe_entry) == 20);
 
 static int64_t unit_of(int64_t window) {
@@ -49,12 +52,27 @@ static int64_t entry_ts(const struct dedupe *d, const struct dedupe_entry *e) {
     return d->base_ts + (int64_t)e->time * d->unit;
 }
 
+static uint32_t slot_value(struct dedupe_key k, uint32_t pos) {
+    must(pos < DEDUPE_MAX);
+    return (k.h[1] >> POS_BITS) << POS_BITS | (pos + 1);
+}
+
+static struct dedupe_entry *slot_entry(const struct dedupe *d, uint32_t slot) {
+    must(d->table[slot] != 0);
+    return &d->ring[(d->table[slot] & ((1u << POS_BITS) - 1)) - 1];
+}
+
+static bool slot_is(const struct dedupe *d, uint32_t slot, const struct dedupe_key *k) {
+    if (d->table[slot] >> POS_BITS != k->h[1] >> POS_BITS) return false;
+    return memcmp(&slot_entry(d, slot)->key, k, sizeof *k) == 0;
+}
+
 /* The table slot that refers to this key, or the empty one where it belongs. */
 static uint32_t slot_of(const struct dedupe *d, struct dedupe_key k) {
     must(d->table_cap > d->len);
     uint32_t mask = d->table_cap - 1;
     uint32_t i = k.h[0] & mask;
-    while (d->table[i] && memcmp(&d->ring[d->table[i] - 1].key, &k, sizeof k) != 0) i = (i + 1) & mask;
+    while (d->table[i] && !slot_is(d, i, &k)) i = (i + 1) & mask;
     return i;
 }
 
@@ -63,7 +81,7 @@ uint64_t dedupe_find(const struct dedupe *d, struct dedupe_key k, int64_t now) {
     if (d->len == 0) return 0;
     uint32_t at = slot_of(d, k);
     if (d->table[at] == 0) return 0;
-    const struct dedupe_entry *e = &d->ring[d->table[at] - 1];
+    const struct dedupe_entry *e = slot_entry(d, at);
     return now - entry_ts(d, e) < d->window ? d->base_seq + e->seq : 0;
 }
 
@@ -73,15 +91,15 @@ static void table_fill(struct dedupe *d) {
     memset(d->table, 0, d->table_cap * sizeof d->table[0]);
     for (uint32_t i = 0; i < d->len; i++) {
         struct dedupe_entry *e = entry_at(d, i);
-        d->table[slot_of(d, e->key)] = (uint32_t)(e - d->ring) + 1;
+        d->table[slot_of(d, e->key)] = slot_value(e->key, (uint32_t)(e - d->ring));
     }
 }
 
-/* Gives the ring `cap` places and the table room for as many at 7/8 load. */
+/* Gives the ring `cap` places and the table room for as many at 5/8 load. */
 static enum err resize(struct dedupe *d, uint32_t cap) {
     must(cap >= d->len && (cap & (cap - 1)) == 0);
     uint32_t table_cap = cap / 2 > TABLE_MIN ? cap / 2 : TABLE_MIN;
-    while (table_cap / 8 * 7 < d->len + 1) table_cap *= 2;
+    while (table_cap / 8 * 5 < d->len + 1) table_cap *= 2;
     struct dedupe_entry *ring = malloc(cap * sizeof *ring);
     uint32_t *table = malloc(table_cap * sizeof *table);
     if (!ring || !table) {
@@ -102,7 +120,7 @@ static enum err resize(struct dedupe *d, uint32_t cap) {
 }
 
 static enum err table_grow(struct dedupe *d) {
-    if (d->len + 1 <= d->table_cap / 8 * 7) return ERR_OK;
+    if (d->len + 1 <= d->table_cap / 8 * 5) return ERR_OK;
     uint32_t cap = d->table_cap * 2;
     uint32_t *table = malloc(cap * sizeof *table);
     if (!table) return ERR_NOMEM;
@@ -127,7 +145,7 @@ enum err dedupe_reserve(struct dedupe *d) {
 static void table_close(struct dedupe *d, uint32_t at) {
     uint32_t mask = d->table_cap - 1;
     for (uint32_t i = (at + 1) & mask; d->table[i]; i = (i + 1) & mask) {
-        uint32_t home = d->ring[d->table[i] - 1].key.h[0] & mask;
+        uint32_t home = slot_entry(d, i)->key.h[0] & mask;
         if (((i - home) & mask) < ((i - at) & mask)) continue;
         d->table[at] = d->table[i];
         at = i;
@@ -139,7 +157,7 @@ static void drop_oldest(struct dedupe *d) {
     struct dedupe_entry *e = entry_at(d, 0);
     uint32_t at = slot_of(d, e->key);
     /* A later message may have brought the same id again: then the slot is the later one's. */
-    if (d->table[at] == (uint32_t)(e - d->ring) + 1) table_close(d, at);
+    if (d->table[at] == slot_value(e->key, (uint32_t)(e - d->ring))) table_close(d, at);
     d->head = (d->head + 1) & (d->cap - 1);
     d->len--;
 }
@@ -198,7 +216,7 @@ void dedupe_put(struct dedupe *d, struct dedupe_key k, uint64_t seq, int64_t ts)
     uint32_t at = slot_of(d, k);
     struct dedupe_entry *e = &d->ring[(d->head + d->len++) & (d->cap - 1)];
     *e = (struct dedupe_entry){k, (uint32_t)units(d, ts), (uint32_t)(seq - d->base_seq)};
-    d->table[at] = (uint32_t)(e - d->ring) + 1;
+    d->table[at] = slot_value(k, (uint32_t)(e - d->ring));
 }
 
 void dedupe_set_window(struct dedupe *d, int64_t window_ns, int64_t now) {

@@ -38,7 +38,7 @@ struct dedupe {
     uint64_t base_seq;
     struct dedupe_entry *ring; /* oldest at head */
     uint32_t cap, head, len;
-    uint32_t *table; /* position in the ring + 1, 0 = empty */
+    uint32_t *table; /* open addressing, 0 = empty */
     uint32_t table_cap;
     struct dedupe_late *late; /* recovery only */
     uint32_t late_len, late_cap;

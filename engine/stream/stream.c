@@ -214,8 +214,7 @@ uint32_t stream_append(struct stream *st, const struct stream_put *p) {
     uint32_t id = stream_insert(st, p);
     if (p->ts > st->last_ts) st->last_ts = p->ts;
     stream_set_last_id(st, p->msg_id);
-    if (p->msg_id.n && !st->recovering)
-        dedupe_put(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
+    if (p->msg_id.n && !st->recovering) dedupe_put(&st->dedupe, st->admitted, p->seq, p->ts);
     return id;
 }
 

@@ -47,8 +47,9 @@ struct stream {
     int64_t first_ts, last_ts, created; /* last_ts: the newest time given out, never goes back */
     uint8_t *last_id;                   /* message id of the last message */
     size_t last_id_len, last_id_cap;
-    bool blank;      /* no full record seen yet */
-    bool recovering; /* from stream_init_blank() until stream_recovered() */
+    struct dedupe_key admitted; /* of the message that was admitted last */
+    bool blank;                 /* no full record seen yet */
+    bool recovering;            /* from stream_init_blank() until stream_recovered() */
     /* Called for each message that goes. Must not change the stream. For REMOVED_PURGE the consumers are told
      * once, by consumer_on_purge(), not one by one. */
     void (*on_removed)(void *ctx, struct stream *st, const struct stream_removed *r);

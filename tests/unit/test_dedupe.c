@@ -84,7 +84,7 @@ static void memory_returns(void) {
     for (uint64_t i = 0; i < 50000; i++) put(&d, i, i + 1, 0);
     CHECK(d.cap >= 50000);
     /* 20 bytes and its share of the table. */
-    CHECK(sizeof(struct dedupe_entry) + 4.0 * d.table_cap / 50000 < 30);
+    CHECK(sizeof(struct dedupe_entry) + 4.0 * d.table_cap / 50000 < 34);
     put(&d, 60000, 60001, SEC / 2);
     for (int i = 0; i < 10; i++) dedupe_expire(&d, SEC);
     CHECK_EQ(d.len, 1);
