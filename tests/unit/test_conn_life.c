@@ -334,10 +334,15 @@ static void outbox_memory(void) {
     host_open(&h);
     start(&slow, &h, 1, Q0 "SUB a 1\r\n");
     start(&p, &h, 2, Q0 "SUB b 9\r\n");
-    for (int i = 0; i < 60; i++) {
-        publish_many(&p, "a", 60000, 1);
-        client_say(&p, "PUB b 1\r\ny\r\n");
-        hears(&p, "MSG b 9 1\r\ny\r\n");
+    for (int i = 0; i < 120; i++) { /* the larger message, to the other, is the one that finds no room */
+        publish_many(&p, "a", 20000, 1);
+        publish_many(&p, "b", 60000, 1);
+        for (int k = 0; k < 20 && p.n < 60000; k++) {
+            pump(&h);
+            client_take(&p);
+        }
+        CHECK_EQ(p.n, strlen("MSG b 9 60000\r\n") + 60002);
+        client_clear(&p);
     }
     CHECK_EQ(h.closed, 1);
     CHECK_EQ(h.closed_cid, 1);
@@ -457,6 +462,59 @@ static void closed_while_parked(void) {
     client_close(&p);
 }
 
+/* A parked client's PONG may be among what is not read: it is not stale. */
+static bool pinged_often(struct host *h) {
+    int n = 0;
+    for (const char *at = h->lines; (at = strstr(at, "Client Ping Timer")); at++) n++;
+    return n >= 5;
+}
+static void parked_and_pinged(void) {
+    struct host h;
+    struct client p;
+    struct narrow n = {.sink.deliver = narrow_deliver, .full = true};
+    host_defaults(&h);
+    h.limits.first_ping_ns = 2 * MS_;
+    h.limits.ping_interval_ns = 2 * MS_;
+    host_open(&h);
+    n.sub.sink = &n.sink;
+    n.sub.subject = SPAN_LIT("a");
+    CHECK_EQ(route_subscribe(h.route, &n.sub), ERR_OK);
+    client_open(&p, &h, 1);
+    client_send(&p, Q0 "PUB a 1\r\n1\r\n", strlen(Q0) + 12);
+    pump_until(&h, pinged_often);
+    CHECK_EQ(h.closed, 0);
+    route_unsubscribe(h.route, &n.sub);
+    client_close(&p);
+    host_close(&h);
+}
+
+/* --- messages from other than a client of this shard --- */
+
+static size_t server_publishes(struct host *h, const char *subject) {
+    struct route_msg m = {.msg = {.subject = span_str(subject), .payload = SPAN_LIT("x")}};
+    return route_publish(h->route, &m);
+}
+
+static void ended_in_a_delivery(void) {
+    struct host h;
+    struct client c;
+    host_defaults(&h);
+    host_open(&h);
+    start(&c, &h, 1, Q0 "SUB a 1\r\nUNSUB 1 1\r\nSUB b q 2\r\nUNSUB 2 1\r\n");
+    CHECK_EQ(server_publishes(&h, "a"), 1);
+    CHECK_EQ(server_publishes(&h, "a"), 0); /* ended, though route still knows it */
+    CHECK_EQ(server_publishes(&h, "a"), 0);
+    CHECK_EQ(server_publishes(&h, "b"), 1);
+    CHECK_EQ(server_publishes(&h, "b"), 0);
+    client_send(&c, "SUB c 1\r\n", 9); /* its sid is free at once */
+    io_tick(h.io, io_now(h.io) + 100 * MS_);
+    CHECK_EQ(server_publishes(&h, "c"), 1);
+    pump(&h);
+    hears(&c, "MSG a 1 1\r\nx\r\nMSG b 2 1\r\nx\r\nMSG c 1 1\r\nx\r\n");
+    client_close(&c);
+    host_close(&h);
+}
+
 /* --- barriers --- */
 
 static void barrier_holds_pong(void) {
@@ -487,6 +545,26 @@ static void barrier_holds_pong(void) {
     hears(&c, "PONG\r\nPONG\r\n-ERR 'Unknown Protocol Operation'\r\n<EOF>");
     conn_barrier_done(&h.cs, 4); /* too late, and no matter */
     conn_barrier_done(&h.cs, 99);
+    client_close(&c);
+    host_close(&h);
+}
+
+/* A client that says goodbye at once gets the PONG it asked for. */
+static void barrier_and_eof(void) {
+    struct host h;
+    struct client c;
+    host_defaults(&h);
+    h.hold_barriers = true;
+    host_open(&h);
+    start(&c, &h, 4, Q0);
+    client_send(&c, "PING\r\n", 6);
+    shutdown(c.fd, SHUT_WR);
+    pump(&h);
+    CHECK_EQ(h.closed, 0);
+    conn_barrier_done(&h.cs, 4);
+    pump(&h);
+    hears(&c, "PONG\r\nINFO{ci} \r\n<EOF>");
+    CHECK_EQ(h.closed, 1);
     client_close(&c);
     host_close(&h);
 }
@@ -893,7 +971,8 @@ CHECK_MAIN(CASE(info_fields), CASE(a_full_server), CASE(control_lines), CASE(sub
            CASE(headers_are_cut_off), CASE(large_payloads_posix), CASE(large_payloads_auto),
            CASE(ingest_budget), CASE(idle_gatherer), CASE(max_pending), CASE(write_deadline),
            CASE(outbox_memory), CASE(stalled_publisher), CASE(parked_posix), CASE(parked_auto),
-           CASE(closed_while_parked), CASE(barrier_holds_pong), CASE(barrier_and_verbose), CASE(stale_client),
+           CASE(closed_while_parked), CASE(barrier_holds_pong), CASE(barrier_and_verbose),
+           CASE(barrier_and_eof), CASE(parked_and_pinged), CASE(ended_in_a_delivery), CASE(stale_client),
            CASE(answering_client), CASE(auth_timeout), CASE(authorization), CASE(lame_duck),
            CASE(last_words_leave), CASE(closed_while_sending), CASE(the_error_survives_posix),
            CASE(the_error_survives_auto), CASE(log_lines), CASE(quiet_log), CASE(crowd_posix),
