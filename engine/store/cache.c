@@ -136,7 +136,7 @@ static void on_loaded(struct io_op *op, int64_t res) {
     must(b->state == BLOCK_LOADING && b->seg->reads > 0);
     b->seg->reads--;
     b->seg = NULL;
-    b->why = res < 0 ? (enum err)-res : ERR_OK;
+    b->why = res < 0 ? (enum err) - res : ERR_OK;
     b->cut = res >= 0 && (size_t)res < b->valid; /* the file ends before its time */
     if (b->cut) b->valid = (size_t)res;
     b->state = b->why ? BLOCK_FAILED : BLOCK_READY;

@@ -63,13 +63,14 @@ struct seg {
     uint32_t block; /* alignment of its frames */
     uint64_t segno, epoch, size;
     uint64_t first_frame; /* recovery: what the header says */
-    uint64_t end;         /* behind the last frame placed */
-    uint64_t on_disk;     /* behind the last frame of the contiguous written prefix */
-    uint64_t last_no;     /* the last frame placed */
-    uint64_t live;        /* bytes of message records still wanted */
-    uint64_t dead_at;     /* the frame that was being filled when a record of this segment died last */
-    uint64_t needs;       /* segment where a batch begins that goes on here; 0: none */
-    uint32_t reads;       /* in flight */
+    int16_t repair;   /* recovery: the other copy of the header is bad; this one is good. -1: both are good */
+    uint64_t end;     /* behind the last frame placed */
+    uint64_t on_disk; /* behind the last frame of the contiguous written prefix */
+    uint64_t last_no; /* the last frame placed */
+    uint64_t live;    /* bytes of message records still wanted */
+    uint64_t dead_at; /* the frame that was being filled when a record of this segment died last */
+    uint64_t needs;   /* segment where a batch begins that goes on here; 0: none */
+    uint32_t reads;   /* in flight */
 };
 
 struct slot {

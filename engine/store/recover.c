@@ -108,9 +108,11 @@ static enum err load(struct recovery *r, uint32_t file) {
     r->win.g = NULL;
     if (r->win.why)
         e = r->win.why;
-    else if (first || second)
-        e = adopt(s, g, first && (!second || a.segno >= b.segno) ? &a : &b);
-    else if (!blank) {
+    else if (first || second) {
+        bool use_first = first && (!second || a.segno >= b.segno);
+        if (!first || !second || a.segno != b.segno) g->repair = !use_first;
+        e = adopt(s, g, use_first ? &a : &b);
+    } else if (!blank) {
         quarantine(s, g);
         return ERR_OK;
     } else { /* a stop while it was being made, or taken back by a recovery */
@@ -356,7 +358,21 @@ static void walk_segment(struct recovery *r, size_t i) {
 
 /* --- where writing goes on --- */
 
-/* What was found must be on disk before anything is built on it: after a kill it may lie in caches only, names as well. */
+/* One copy of a header is left, or the copies differ since a stop came between them: the good one once more.
+ */
+static enum err repair_header(struct store *s, struct seg *g) {
+    uint8_t *mem = s->maker.mem.p + FILL_STEP;
+    uint64_t good = (uint64_t)g->repair * SEG_HEADER_COPY, bad = SEG_HEADER_COPY - good;
+    size_t got;
+    must(g->repair == 0 || g->repair == 1);
+    enum err e = g->fd < 0 ? seg_open_file(s, g, false) : ERR_OK;
+    if (!e) e = io_file_read(s->io, g->fd, mem, SEG_HEADER_COPY, good, &got);
+    if (!e && got < SEG_HEADER_COPY) e = ERR_CORRUPT;
+    return e ? e : io_file_write(s->io, g->fd, mem, SEG_HEADER_COPY, bad, true);
+}
+
+/* What was found must be on disk before anything is built on it: after a kill it may lie in caches only,
+ * names as well. */
 static enum err settle(struct recovery *r) {
     struct store *s = r->s;
     enum err e = io_file_sync(s->io, s->dirfd);
@@ -366,6 +382,8 @@ static enum err settle(struct recovery *r) {
             if (g->fd < 0) e = seg_open_file(s, g, false);
             if (!e) e = io_file_sync(s->io, g->fd);
         }
+        if (!e && g->repair >= 0) e = repair_header(s, g);
+        if (g->fd >= 0) seg_close_file(s, g);
     }
     return e;
 }

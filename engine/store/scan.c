@@ -24,7 +24,8 @@ static void read_blocks(struct window *w, uint64_t off, size_t n) {
         size_t got;
         if (io_file_read(w->s->io, w->g->fd, w->mem.p + done, BUF_ALIGN, off + done, &got)) {
             got = 0;
-            if (++w->unreadable > UNREADABLE_MAX) w->why = ERR_IO; /* the device is gone, not a sector of it */
+            if (++w->unreadable > UNREADABLE_MAX)
+                w->why = ERR_IO; /* the device is gone, not a sector of it */
             if (w->why) return;
             report_damage(w->s, w->g, off + done, BUF_ALIGN, NULL, "a block that cannot be read");
         }

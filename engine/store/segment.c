@@ -19,7 +19,7 @@ struct seg *seg_new(struct store *s, uint32_t file) {
     list_init(&g->dirty);
     list_init(&g->open);
     g->file = file;
-    g->fd = -1;
+    g->fd = g->repair = -1;
     if (file >= s->next_file) s->next_file = file + 1;
     return g;
 }

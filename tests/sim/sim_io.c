@@ -112,7 +112,8 @@ static void sim_stop(struct io *io, struct io_op *op) {
 static void land_in_part(struct sim *s, struct sim_node *n, const struct io_op *op) {
     for (size_t at = 0; at + SIM_SECTOR <= op->len; at += SIM_SECTOR) {
         const uint8_t *from = (const uint8_t *)op->buf + at;
-        if (rng_below(&s->rng, 2) && sim_node_write(s->disk, n, op->off + at, from, SIM_SECTOR, false)) return;
+        if (rng_below(&s->rng, 2) && sim_node_write(s->disk, n, op->off + at, from, SIM_SECTOR, false))
+            return;
     }
 }
 

@@ -122,7 +122,8 @@ static void read_on(struct reader *r) {
         model_fail("record %llu reads differently", (unsigned long long)r->id);
     bool excused = e->dead || l->faults || sim_io_dead(l->io) || l->model.lenient || err == ERR_FULL;
     if (err && !excused)
-        model_fail("record %llu at segment %llu, %llu does not read: %s", (unsigned long long)r->id, (unsigned long long)(e->loc >> 32),
+        model_fail("record %llu at segment %llu, %llu does not read: %s", (unsigned long long)r->id,
+                   (unsigned long long)(e->loc >> 32),
                    (unsigned long long)((e->loc & UINT32_MAX) * REC_ALIGN), err_text(err));
     r->id = 0;
 }
@@ -424,7 +425,8 @@ static void run_seed(uint64_t seed, enum sim_break broken, bool trace) {
         if (last) break;
         if (getenv("VERBOSE"))
             fprintf(stderr, "life %llu: %llu records, %s, interval %d\n", (unsigned long long)i,
-                    (unsigned long long)l->model.count, l->crash == SIM_KILL ? "kill" : "power", l->cfg.interval);
+                    (unsigned long long)l->model.count, l->crash == SIM_KILL ? "kill" : "power",
+                    l->cfg.interval);
         misbehave(l);
         bool crash = chance(l, 75);
         if (crash) sim_io_crash_at(l->io, 1 + below(l, 600), l->crash, &l->crash_rng);

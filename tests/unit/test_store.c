@@ -398,6 +398,11 @@ static void bad_segment_headers(void) {
     fix_open(f);
     CHECK_EQ(f->seen_len, 1);
     store_close(f->s);
+    fix_rot(f, 0, SEG_HEADER_COPY + 20); /* and was mended from the other */
+    fix_open(f);
+    CHECK_EQ(f->seen_len, 1);
+    store_close(f->s);
+    fix_rot(f, 0, 20);
     fix_rot(f, 0, SEG_HEADER_COPY + 20);
     fix_open(f);
     CHECK_EQ(f->seen_len, 0);
