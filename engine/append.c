@@ -108,6 +108,7 @@ enum mr_status mr_append(struct mr_stream *s, const struct mr_msg *m, const stru
     enum mr_status e = over_share(s, m);
     if (e != MR_OK) return e;
     if (!cq_room(mrs_queue(s), note)) return MR_BUSY;
+    if (!list_empty(&s->stale) && mrs_log_full(s)) return MR_BUSY; /* its limits come before what they remove */
     uint64_t loc = 0;
     if ((e = put_record(s, m, opts, &v, &loc)) != MR_OK) return e;
     apply(s, m, opts, &v, loc);

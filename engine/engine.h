@@ -81,6 +81,7 @@ struct mr_stream {
     uint64_t bytes_seen;   /* as counted in the shard's total */
     uint64_t full_segno;   /* where the newest full record lies */
     uint64_t full_frame;
+    uint64_t dead_segno;   /* lowest segment with a message that died since: the full record still counts on it */
     uint64_t id_seq;       /* recovery: the message that brings ... */
     uint8_t *id;           /* ... this id, which is not in its headers */
     size_t id_size;

@@ -37,6 +37,15 @@ static enum err fail(const struct mr_env *env, enum err e, const char *what) {
     return e;
 }
 
+void env_random(struct io *io, void *out, size_t n) {
+    if (io_backend_of(io) != IO_SIM) {
+        random_bytes(out, n);
+        return;
+    }
+    struct rng r = {(uint64_t)io_wall(io)}; /* so that a seed replays */
+    for (size_t i = 0; i < n; i++) ((uint8_t *)out)[i] = (uint8_t)rng_next(&r);
+}
+
 /* --- the folder --- */
 
 /* The folder and the missing ones above it, each made durable in its parent. */
@@ -138,7 +147,7 @@ static void id_image(const struct store_id *id, uint8_t image[ID_FILE]) {
 static enum err id_create(struct mr_env *env) {
     struct store_id id = {.version = htole32(FORMAT_VERSION), .created_ns = (int64_t)htole64((uint64_t)io_wall(env->io))};
     memcpy(id.magic, STORE_MAGIC, sizeof id.magic);
-    random_bytes(id.uuid, sizeof id.uuid);
+    env_random(env->io, id.uuid, sizeof id.uuid);
     id.crc = htole32(id_crc(&id));
     memcpy(env->uuid, id.uuid, sizeof env->uuid);
     uint8_t image[ID_FILE];
@@ -280,7 +289,7 @@ enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct m
     v->io = io;
     v->dir_fd = v->lock_fd = -1;
     enum err e = ERR_OK;
-    random_bytes(v->uuid, sizeof v->uuid);
+    env_random(io, v->uuid, sizeof v->uuid);
     if (cfg->path) {
         v->path = strdup(cfg->path);
         v->cfg.path = v->path;

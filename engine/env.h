@@ -25,6 +25,9 @@ enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct m
 /* One line to the host's log; cut at 1 KiB. */
 __attribute__((format(printf, 3, 4))) void env_log(const struct mr_env *env, enum mr_log_level level, const char *fmt, ...);
 
+/* Random bytes; in the simulator they follow from its clock. */
+void env_random(struct io *io, void *out, size_t n);
+
 enum { ENV_LOG_NAME = 9 }; /* "log-0000" */
 void env_log_name(uint32_t log, char out[ENV_LOG_NAME]);
 /* Makes the folder of a log, durably, on the calling shard's loop. ERR_OK when it exists already. */

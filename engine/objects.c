@@ -37,7 +37,9 @@ static void on_removed(void *ctx, struct stream *st, const struct stream_removed
         consumer_on_removed(&c->c, r);
         if (c->c.dirty) mrc_touched(c);
     }
-    if (r->loc) record_dead(s, r->loc, r->body);
+    if (!r->loc) return;
+    if (segno_of(r->loc) < s->dead_segno) s->dead_segno = segno_of(r->loc);
+    record_dead(s, r->loc, r->body);
 }
 const struct stream_hooks mrs_hooks = {.on_removed = on_removed};
 
@@ -48,6 +50,7 @@ struct mr_stream *mrs_make(struct mr_shard *sh, struct shard_log *l, uint32_t nu
     s->shard = sh;
     s->log = l;
     s->number = number;
+    s->dead_segno = UINT64_MAX;
     list_init(&s->link);
     list_init(&s->moved);
     list_init(&s->stale);

@@ -20,6 +20,7 @@ static enum err append_stream(struct mr_stream *s) {
     if ((e = shard_log_append(s->log, &r, 0, &loc))) return e;
     s->full_segno = segno_of(loc);
     s->full_frame = s->log->last_frame;
+    s->dead_segno = UINT64_MAX;
     list_del(&s->stale);
     return ERR_OK;
 }

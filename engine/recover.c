@@ -80,6 +80,7 @@ static void apply_stream(struct shard_log *l, struct mr_stream *s, const struct 
         complain(l, r, loc, "the record", e);
     } else {
         s->full_segno = segno_of(loc);
+        s->dead_segno = UINT64_MAX;
     }
 }
 

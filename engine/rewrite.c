@@ -1,7 +1,8 @@
 /* rewrite.c - full records written again near the log's end, so that the segments they lay in can be recycled.
  *
  * The store names a segment; everything whose newest full record lies there or before is appended again, a bounded amount a
- * turn, then the store is told. What was deleted must stay deleted when the records that say so are recycled: ahead of the
+ * turn, then the store is told. So is a stream whose full record still counts on messages there that died since: replay
+ * would take them for lost. What was deleted must stay deleted when the records that say so are recycled: ahead of the
  * full records goes a directory that names every stream and consumer there is, and replay drops what was made before it
  * and is not named. A log without room goes on in the next turn.
  *
@@ -78,7 +79,7 @@ static enum err write_directory(struct shard_log *l) {
 /* One stream's share; counts what was written. */
 static enum err rewrite_stream(struct mr_stream *s, uint64_t segno, size_t *bytes) {
     enum err e = ERR_OK;
-    if (s->full_segno <= segno) {
+    if (s->full_segno <= segno || s->dead_segno <= segno) {
         e = mrs_log_full(s);
         *bytes += s->shard->buf.n;
     }

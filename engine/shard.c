@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "base/must.h"
-#include "base/rng.h"
 
 /* --- opening --- */
 
@@ -46,7 +45,7 @@ static void init(struct mr_shard *sh) {
     list_init(&sh->due_consumers);
     list_init(&sh->retry);
     uint64_t seed;
-    random_bytes(&seed, sizeof seed);
+    env_random(sh->io, &seed, sizeof seed);
     map_str_init(&sh->names, seed);
     codec_buf_init(&sh->buf);
     pool_init(&sh->parts, sizeof(struct barrier_part), 256, BARRIERS_MAX);
@@ -99,9 +98,13 @@ enum mr_status mr_shard_open(struct mr_env *env, uint32_t index, struct io *loop
     sh->env = env;
     sh->index = index;
     sh->host = *host;
-    init(sh);
     enum err e = open_loop(sh, loop);
-    if (!e) e = cq_init(&sh->memory, QUEUE_BYTES);
+    if (e) {
+        free(sh);
+        return status_of(e);
+    }
+    init(sh);
+    e = cq_init(&sh->memory, QUEUE_BYTES);
     if (!e) e = open_logs(sh);
     if (e) {
         free_shard(sh);

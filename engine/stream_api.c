@@ -69,7 +69,7 @@ enum mr_status mr_stream_update(struct mr_stream *s, const struct mr_stream_conf
     if (st != MR_OK) return st;
     mrs_account(s);
     mrs_arm_timer(s);
-    if (s->log) mrs_mark_stale(s);
+    if (s->log && mrs_log_full(s)) mrs_mark_stale(s);
     return MR_OK;
 }
 
