@@ -163,6 +163,12 @@ static bool set_sync(struct reader *r, const struct conf_node *n) {
     return bad(r, n, "should be always or a duration, like \"2m\"");
 }
 
+/* There is none in this version, so only its absence can be asked for. */
+static bool set_no_system_account(struct reader *r, const struct conf_node *n) {
+    if (n->kind != CONF_BOOL) return wrong(r, n, "true or false");
+    return n->b ? true : bad(r, n, "has to be true: this version has no system account");
+}
+
 static bool set_jetstream(struct reader *r, const struct conf_node *n);
 static bool set_limits(struct reader *r, const struct conf_node *n);
 
@@ -263,9 +269,9 @@ static const struct key top_keys[] = {
     NO("trusted_keys"),
     NO("system_account"),
     NO("system"),
-    NO("no_system_account"),
-    NO("no_system"),
-    NO("no_sys_acc"),
+    SPECIAL("no_system_account", set_no_system_account),
+    SPECIAL("no_system", set_no_system_account),
+    SPECIAL("no_sys_acc", set_no_system_account),
     NO("default_sentinel"),
     NO("proxies"),
     NO("default_js_domain"),
