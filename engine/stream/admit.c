@@ -5,6 +5,8 @@
 
 static enum mr_status expected(struct stream *st, const struct mr_msg *m, const struct mr_append_opts *o,
                                struct stream_verdict *v) {
+    must(st && m && o && v);
+    must(v->seq == 0);
     if (o->expect_last_subject_seq) {
         struct mr_bytes filter = o->last_subject_filter.n ? o->last_subject_filter : m->subject;
         v->seq = stream_seq_last(st, span_of_bytes(filter), false);
@@ -19,6 +21,8 @@ static enum mr_status expected(struct stream *st, const struct mr_msg *m, const 
 
 static enum mr_status known_id(struct stream *st, const struct mr_append_opts *o, int64_t now,
                                struct stream_verdict *v) {
+    must(st && o && v);
+    must(v->last_id.n == 0);
     if (o->msg_id.n) {
         st->admitted = dedupe_hash(&st->dedupe, span_of_bytes(o->msg_id));
         v->seq = dedupe_find(&st->dedupe, st->admitted, now);
@@ -34,12 +38,15 @@ static enum mr_status known_id(struct stream *st, const struct mr_append_opts *o
 
 /* Would replacing the subject's oldest message make enough room? */
 static bool replaces(struct stream *st, const struct subject *s, uint64_t size) {
+    must(s->count > 0);
     const struct index_entry *e = index_get(&st->index, s->first);
     must(e);
     return stream_entry_size(st, e) >= size;
 }
 
 static enum mr_status discard_new(struct stream *st, const struct mr_msg *m, bool rollup) {
+    must(st && m);
+    must(m->subject.n > 0);
     const struct mr_stream_config *c = &st->conf.c;
     if (c->discard != MR_DISCARD_NEW) return MR_OK;
     uint32_t id = subjects_find(&st->subjects, span_of_bytes(m->subject));
@@ -55,6 +62,8 @@ static enum mr_status discard_new(struct stream *st, const struct mr_msg *m, boo
 
 static enum mr_status decide(struct stream *st, const struct mr_msg *m, const struct mr_append_opts *o,
                              int64_t now, struct stream_verdict *v) {
+    must(st && m && v);
+    must(v->status == MR_OK);
     const struct mr_stream_config *c = &st->conf.c;
     if (c->sealed) return MR_SEALED;
     size_t n = m->hdr.n + m->payload.n;

@@ -30,6 +30,7 @@
 #include "stream/tlv.h"
 
 struct span codec_name(struct span record) {
+    must(record.p || record.n == 0);
     struct tlv t = tlv_open(record);
     struct span name = SPAN_EMPTY;
     while (tlv_next(&t)) {
@@ -39,6 +40,8 @@ struct span codec_name(struct span record) {
 }
 
 static bool count_subjects(struct span record, size_t *count) {
+    must(count);
+    must(record.p || record.n == 0);
     struct tlv t = tlv_open(record);
     *count = 0;
     while (tlv_next(&t)) {

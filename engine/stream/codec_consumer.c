@@ -11,6 +11,9 @@ enum { CONFIG_WORDS = 9, STATE_WORDS = 9 };
 enum { F_DURABLE = 1, F_MEM = 2, F_HEADERS_ONLY = 4 };
 
 static void put_config(struct codec_buf *b, const struct mr_consumer_config *c) {
+    must(b && c);
+    must(c->name.n > 0);
+    must(c->backoff_count <= CONF_BACKOFF_MAX);
     uint64_t w[CONFIG_WORDS] = {(c->durable ? F_DURABLE : 0u) | (c->mem_storage ? F_MEM : 0u) |
                                     (c->headers_only ? F_HEADERS_ONLY : 0u),
                                 c->deliver,
@@ -29,6 +32,8 @@ static void put_config(struct codec_buf *b, const struct mr_consumer_config *c) 
 }
 
 static void put_state(struct codec_buf *b, const struct consumer *c) {
+    must(c->next_seq > 0);
+    must(c->floor_cseq <= c->delivered_cseq);
     uint64_t w[STATE_WORDS] = {(uint64_t)c->created,
                                (uint64_t)c->delivered_last,
                                (uint64_t)c->floor_last,
@@ -52,6 +57,8 @@ static void put_step(struct codec_buf *b, uint64_t from, uint64_t to) {
 }
 
 static void put_entry(struct codec_buf *b, const struct pending *p, struct pending *last) {
+    must(p->seq > 0);
+    must(p->cseq > 0);
     put_step(b, last->seq, p->seq);
     put_step(b, last->cseq, p->cseq);
     put_step(b, (uint64_t)last->ts, (uint64_t)p->ts);
@@ -100,6 +107,7 @@ enum err codec_progress(struct codec_buf *b, const struct consumer *c) {
 /* ------------------------------------------------------------------------------------------------ reading */
 
 static bool get_step(struct span *s, uint64_t *n) {
+    must(s && n);
     uint64_t step;
     if (!tlv_get_varint(s, &step)) return false;
     *n += (uint64_t)tlv_unzigzag(step);
@@ -107,6 +115,7 @@ static bool get_step(struct span *s, uint64_t *n) {
 }
 
 bool codec_next_pending(struct span *pending, struct pending_image *p) {
+    must(pending && p);
     uint64_t ts = (uint64_t)p->ts;
     bool ok = get_step(pending, &p->seq) && get_step(pending, &p->cseq) && get_step(pending, &ts) &&
               tlv_get_varint(pending, &p->redelivered) && tlv_get_varint(pending, &p->place);
@@ -117,12 +126,15 @@ bool codec_next_pending(struct span *pending, struct pending_image *p) {
 bool codec_next_removed(struct span *removed, uint64_t *seq) { return get_step(removed, seq); }
 
 static bool check_numbers(const struct consumer_numbers *n) {
+    must(n);
     const uint64_t max = UINT64_MAX - 2;
     return n->next_seq > 0 && n->next_seq < max && n->delivered_seq < max && n->floor_seq < max &&
            n->delivered_cseq < max && n->floor_cseq <= n->delivered_cseq && n->last_per_subject_until < max;
 }
 
 static bool check_entries(const struct consumer_image *img) {
+    must(img);
+    must(img->n.next_seq > 0);
     struct span s = img->pending;
     struct pending_image p = {0};
     while (s.n) {
@@ -140,6 +152,9 @@ static bool check_entries(const struct consumer_image *img) {
 
 static bool take_item(struct consumer_image *img, const struct tlv *t, uint64_t *config, uint64_t *state,
                       struct span *backoff) {
+    must(img && t);
+    must(config && state && backoff);
+    must(t->tag != 0);
     switch (t->tag) {
     case TAG_NAME: img->conf.c.name = bytes_of_span(t->value); return true;
     case TAG_EXTRA: img->conf.c.extra = bytes_of_span(t->value); return true;
@@ -153,6 +168,7 @@ static bool take_item(struct consumer_image *img, const struct tlv *t, uint64_t 
 }
 
 static void numbers_of(const uint64_t *w, struct consumer_numbers *n) {
+    must(w && n);
     *n = (struct consumer_numbers){.created = (int64_t)w[0],
                                    .delivered_last = (int64_t)w[1],
                                    .floor_last = (int64_t)w[2],
@@ -166,6 +182,7 @@ static void numbers_of(const uint64_t *w, struct consumer_numbers *n) {
 
 static enum err read_items(struct span record, struct consumer_image *img, uint64_t *config,
                            struct span *backoff) {
+    must(img && config && backoff);
     *img = (struct consumer_image){0};
     uint64_t state[STATE_WORDS] = {0};
     struct tlv t = tlv_open(record);
@@ -186,6 +203,7 @@ enum err codec_read_progress(struct span record, struct consumer_image *img) {
 }
 
 static void config_of(const uint64_t *w, struct mr_consumer_config *c) {
+    must(w && c);
     c->size = sizeof *c;
     c->durable = w[0] & F_DURABLE;
     c->mem_storage = w[0] & F_MEM;
@@ -202,6 +220,9 @@ static void config_of(const uint64_t *w, struct mr_consumer_config *c) {
 
 static enum err copy_config(struct consumer_image *img, struct mr_consumer_config *c, struct span record,
                             struct span backoff) {
+    must(img && c);
+    must(backoff.n % 8 == 0);
+    must(backoff.n / 8 <= CONF_BACKOFF_MAX);
     struct mr_bytes *filters;
     enum err e = codec_subjects(record, &filters, &c->filters_count);
     if (e != ERR_OK) return e;

@@ -17,6 +17,7 @@ enum {
 };
 
 static uint64_t flags_of(const struct mr_stream_config *c) {
+    must(c);
     return (c->discard_new_per_subject ? F_NEW_PER_SUBJECT : 0u) | (c->sealed ? F_SEALED : 0u) |
            (c->deny_delete ? F_DENY_DELETE : 0u) | (c->deny_purge ? F_DENY_PURGE : 0u) |
            (c->allow_rollup ? F_ROLLUP : 0u) | (c->allow_direct ? F_DIRECT : 0u) |
@@ -24,6 +25,9 @@ static uint64_t flags_of(const struct mr_stream_config *c) {
 }
 
 static void put_config(struct codec_buf *b, const struct mr_stream_config *c) {
+    must(b && c);
+    must(c->name.n > 0);
+    must(c->name.n <= CONF_NAME_MAX);
     uint64_t w[CONFIG_WORDS] = {c->storage,
                                 c->retention,
                                 c->discard,
@@ -43,6 +47,8 @@ static void put_config(struct codec_buf *b, const struct mr_stream_config *c) {
 }
 
 static void put_runs(struct codec_buf *b, const struct stream *st) {
+    must(st->msgs == 0 || st->first_seq > 0);
+    must(st->msgs == st->index.count);
     if (st->msgs == 0) return;
     size_t at = tlv_begin(b, TAG_RUNS);
     for (uint64_t seq = st->first_seq; seq <= st->last_seq;) {
@@ -59,6 +65,8 @@ static void put_runs(struct codec_buf *b, const struct stream *st) {
 
 /* Ids whose message is still there are found again with it. */
 static void put_ids(struct codec_buf *b, const struct stream *st) {
+    must(b && st);
+    must(!st->recovering || st->dedupe.late_len == 0);
     uint32_t at = 0, n = 0;
     struct dedupe_key k;
     uint64_t seq, last_seq = 0;
@@ -93,6 +101,7 @@ enum err codec_stream(struct codec_buf *b, const struct stream *st) {
 /* ------------------------------------------------------------------------------------------------ reading */
 
 static void config_of(const uint64_t *w, struct mr_stream_config *c) {
+    must(w && c);
     c->size = sizeof *c;
     c->storage = (enum mr_storage)(w[0] & 0xff);
     c->retention = (enum mr_retention)(w[1] & 0xff);
@@ -115,10 +124,14 @@ static void config_of(const uint64_t *w, struct mr_stream_config *c) {
 }
 
 bool codec_next_run(struct span *runs, uint64_t *live, uint64_t *dead) {
+    must(runs && live && dead);
     return tlv_get_varint(runs, live) && tlv_get_varint(runs, dead);
 }
 
 bool codec_next_id(struct span *ids, struct dedupe_key *k, uint64_t *seq, int64_t *ts) {
+    must(ids && k);
+    must(seq && ts);
+    must(*ts >= 0);
     uint64_t step, time;
     if (!tlv_get_raw(ids, k->h, sizeof k->h) || !tlv_get_varint(ids, &step) || !tlv_get_varint(ids, &time))
         return false;
@@ -129,6 +142,8 @@ bool codec_next_id(struct span *ids, struct dedupe_key *k, uint64_t *seq, int64_
 }
 
 static bool check_runs(struct stream_image *img) {
+    must(img && img->live == 0);
+    must(img->last_seq < UINT64_MAX - 1);
     struct span r = img->runs;
     uint64_t at = img->first_seq, live, dead;
     while (r.n) {
@@ -143,6 +158,7 @@ static bool check_runs(struct stream_image *img) {
 }
 
 static bool check_image(struct stream_image *img) {
+    must(img);
     if (img->last_seq >= UINT64_MAX - 1 || img->first_seq > img->last_seq + 1) return false;
     if (img->runs.n && img->first_seq == 0) return false;
     if (img->last_ts < 0 || !check_runs(img)) return false;
@@ -157,6 +173,9 @@ static bool check_image(struct stream_image *img) {
 }
 
 static bool take_item(struct stream_image *img, const struct tlv *t, uint64_t *config, uint64_t *state) {
+    must(img && t);
+    must(config && state);
+    must(t->tag != 0);
     switch (t->tag) {
     case TAG_NAME: img->conf.c.name = bytes_of_span(t->value); return true;
     case TAG_EXTRA: img->conf.c.extra = bytes_of_span(t->value); return true;

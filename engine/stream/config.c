@@ -11,6 +11,8 @@ struct packer {
 };
 
 static struct mr_bytes pack(struct packer *p, struct mr_bytes b) {
+    must(p->at <= p->end);
+    must(b.p || b.n == 0);
     must((size_t)(p->end - p->at) >= b.n);
     struct mr_bytes copy = {b.n ? p->at : NULL, b.n};
     if (b.n) memcpy(p->at, b.p, b.n);
@@ -19,6 +21,8 @@ static struct mr_bytes pack(struct packer *p, struct mr_bytes b) {
 }
 
 static bool subjects_size(const struct mr_bytes *s, size_t count, size_t *n) {
+    must(n);
+    must(s || count == 0);
     if (count > CONF_SUBJECTS_MAX) return false;
     for (size_t i = 0; i < count; i++) {
         if (s[i].n > UINT16_MAX) return false;
@@ -29,11 +33,14 @@ static bool subjects_size(const struct mr_bytes *s, size_t count, size_t *n) {
 
 static const struct mr_bytes *pack_subjects(struct packer *p, struct mr_bytes *to, const struct mr_bytes *s,
                                             size_t count) {
+    must(p && to);
+    must(p->at <= p->end);
     for (size_t i = 0; i < count; i++) to[i] = pack(p, s[i]);
     return count ? to : NULL;
 }
 
 static bool stream_ok(const struct mr_stream_config *c) {
+    must(c);
     return c->size >= sizeof *c && c->name.n <= CONF_NAME_MAX && c->extra.n <= CONF_EXTRA_MAX &&
            (unsigned)c->storage <= MR_MEMORY && (unsigned)c->retention <= MR_RETAIN_WORKQUEUE &&
            (unsigned)c->discard <= MR_DISCARD_NEW && c->max_age_ns >= 0 && c->duplicate_window_ns >= 0;
@@ -63,6 +70,8 @@ void stream_conf_deinit(struct stream_conf *f) {
 }
 
 static bool consumer_ok(const struct mr_consumer_config *c) {
+    must(c);
+    must(c->backoff_ns || c->backoff_count == 0);
     bool ok = c->size >= sizeof *c && c->name.n <= CONF_NAME_MAX && c->extra.n <= CONF_EXTRA_MAX &&
               (unsigned)c->deliver <= MR_DELIVER_LAST_PER_SUBJECT && (unsigned)c->ack <= MR_ACK_EXPLICIT &&
               c->ack_wait_ns >= 0 && c->backoff_count <= CONF_BACKOFF_MAX;

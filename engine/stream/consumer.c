@@ -23,6 +23,7 @@ static struct span filter_at(const struct consumer *c, size_t i) {
 }
 
 static uint64_t start_last(struct consumer *c) {
+    must(c->st->first_seq > 0 || c->st->msgs == 0);
     if (c->conf.c.filters_count == 0) return c->st->last_seq;
     uint64_t seq = 0;
     for (size_t i = 0; i < c->conf.c.filters_count; i++) {
@@ -34,6 +35,7 @@ static uint64_t start_last(struct consumer *c) {
 
 /* The earliest among the last messages of the subjects. */
 static uint64_t start_last_per_subject(struct consumer *c) {
+    must(c->last_per_subject_until == 0);
     struct stream *st = c->st;
     if (st->conf.c.max_msgs_per_subject == 1) return st->first_seq;
     c->last_per_subject_until = st->last_seq;
@@ -49,6 +51,7 @@ static uint64_t start_last_per_subject(struct consumer *c) {
 /* A start by time is moved up to the first message of a filter that has its first only later: so does
  * nats-server. */
 static uint64_t start_by_time(struct consumer *c) {
+    must(c->conf.c.deliver == MR_DELIVER_BY_TIME);
     struct stream *st = c->st;
     uint64_t seq = stream_seq_at(st, c->conf.c.opt_start_time), near = st->last_seq;
     for (size_t i = 0; i < c->conf.c.filters_count; i++) {
@@ -59,6 +62,8 @@ static uint64_t start_by_time(struct consumer *c) {
 }
 
 static uint64_t start_seq(struct consumer *c) {
+    must(c->st && c->conf.block);
+    must(c->st->first_seq <= c->st->last_seq + 1);
     const struct mr_consumer_config *cfg = &c->conf.c;
     const struct stream *st = c->st;
     uint64_t seq = 0;
@@ -106,6 +111,7 @@ void consumer_deinit(struct consumer *c) {
 /* ------------------------------------------------------------------------------------------------ update */
 
 static bool same_filters(const struct mr_consumer_config *a, const struct mr_consumer_config *b) {
+    must(a && b);
     if (a->filters_count != b->filters_count) return false;
     for (size_t i = 0; i < a->filters_count; i++) {
         if (!span_eq(span_of_bytes(a->filters[i]), span_of_bytes(b->filters[i]))) return false;
@@ -114,6 +120,7 @@ static bool same_filters(const struct mr_consumer_config *a, const struct mr_con
 }
 
 enum err consumer_update(struct consumer *c, const struct mr_consumer_config *cfg, int64_t now) {
+    must(c->st && c->conf.block);
     must(c && cfg);
     const struct mr_consumer_config *old = &c->conf.c;
     struct mr_consumer_config want = *cfg;
@@ -143,6 +150,8 @@ enum err consumer_update(struct consumer *c, const struct mr_consumer_config *cf
 /* ------------------------------------------------------------------------------------------------ filters */
 
 static bool match_name(const struct consumer *c, struct span name) {
+    must(name.n > 0);
+    must(c->conf.c.filters_count > 0);
     for (size_t i = 0; i < c->conf.c.filters_count; i++) {
         if (subject_match(name, filter_at(c, i))) return true;
     }
@@ -150,6 +159,7 @@ static bool match_name(const struct consumer *c, struct span name) {
 }
 
 static bool grow_matches(struct consumer *c, uint32_t id) {
+    must(id != SUBJECT_NONE);
     if (id < c->matches_cap) return true;
     uint32_t cap = c->matches_cap ? c->matches_cap : 16;
     while (cap <= id) cap *= 2;
@@ -182,11 +192,14 @@ bool consumer_matches(struct consumer *c, uint32_t id) {
 
 /* Is this the last message of its subject up to `until`? */
 static bool is_last(const struct consumer *c, uint64_t seq) {
+    must(seq > 0);
+    must(seq <= c->last_per_subject_until);
     uint64_t next = stream_next_same(c->st, seq);
     return next == 0 || next > c->last_per_subject_until;
 }
 
 bool consumer_wants(struct consumer *c, uint64_t seq) {
+    must(seq <= c->st->last_seq);
     const struct index_entry *e = index_get(&c->st->index, seq);
     must(e);
     if (!consumer_matches(c, e->subject)) return false;
@@ -206,6 +219,8 @@ static bool count_by_subjects(struct consumer *c, uint64_t from) {
 }
 
 static uint64_t count_all(const struct consumer *c, uint64_t from, uint64_t to) {
+    must(from > 0);
+    must(from <= to);
     uint64_t n = 0;
     for (uint64_t seq = index_next(&c->st->index, from, to); seq; seq = index_next(&c->st->index, seq, to)) {
         uint64_t run = index_run(&c->st->index, seq, to);
@@ -218,6 +233,8 @@ static uint64_t count_all(const struct consumer *c, uint64_t from, uint64_t to) 
 }
 
 void consumer_count(struct consumer *c) {
+    must(c->next_seq > 0);
+    must(c->st->visible_seq <= c->st->last_seq);
     uint64_t to = c->st->visible_seq, from = c->counted_seq + 1;
     if (from < c->next_seq) from = c->next_seq;
     if (from > to) return;

@@ -7,6 +7,7 @@
 #define DELAY_MAX (INT64_MAX / 4) /* 73 years: the sum with a time of day stays in range */
 
 static bool ack_one(struct consumer *c, uint64_t seq) {
+    must(c && c->st);
     uint32_t i = pending_find(&c->pending, seq);
     if (i == PENDING_NONE) return false;
     if (pending_at(&c->pending, i)->where == PENDING_DEAD)
@@ -17,6 +18,7 @@ static bool ack_one(struct consumer *c, uint64_t seq) {
 }
 
 static void drop_dead_through(struct consumer *c, uint64_t seq) {
+    must(c->conf.c.ack == MR_ACK_ALL);
     for (uint32_t i = c->pending.gone.head, next; i != PENDING_NONE; i = next) {
         const struct pending *p = pending_at(&c->pending, i);
         next = p->after;
@@ -25,6 +27,8 @@ static void drop_dead_through(struct consumer *c, uint64_t seq) {
 }
 
 static void drop_through(struct consumer *c, uint64_t seq) {
+    must(c->conf.c.ack == MR_ACK_ALL);
+    must(seq < c->next_seq);
     struct pending_set *s = &c->pending;
     while (s->order.head != PENDING_NONE && pending_at(s, s->order.head)->seq <= seq)
         consumer_drop(c, s->order.head);
@@ -32,6 +36,8 @@ static void drop_through(struct consumer *c, uint64_t seq) {
 }
 
 static bool ack_all(struct consumer *c, uint64_t seq, uint64_t cseq) {
+    must(c->conf.c.ack == MR_ACK_ALL);
+    must(seq < c->next_seq);
     if (cseq <= c->floor_cseq || seq <= c->floor_seq || cseq > c->delivered_cseq) return false;
     c->floor_cseq = cseq;
     c->floor_seq = seq;
@@ -41,6 +47,8 @@ static bool ack_all(struct consumer *c, uint64_t seq, uint64_t cseq) {
 }
 
 static bool ack(struct consumer *c, uint64_t seq, uint64_t cseq) {
+    must(c->conf.c.ack != MR_ACK_NONE);
+    must(c->floor_cseq <= c->delivered_cseq);
     if (seq >= c->next_seq || c->conf.c.ack == MR_ACK_NONE) return false;
     bool changed = c->conf.c.ack == MR_ACK_ALL ? ack_all(c, seq, cseq) : ack_one(c, seq);
     if (changed || c->conf.c.ack == MR_ACK_EXPLICIT) c->floor_last = c->now;
@@ -50,6 +58,8 @@ static bool ack(struct consumer *c, uint64_t seq, uint64_t cseq) {
 /* nats-server sets the entry's time so that the plain ack wait ends after the delay; a backoff step longer
  * than the ack wait comes on top. */
 static void put_off(struct consumer *c, uint32_t i, int64_t delay) {
+    must(delay > 0);
+    must(c->conf.c.ack_wait_ns >= 0);
     struct pending *p = pending_at(&c->pending, i);
     if (delay > DELAY_MAX) delay = DELAY_MAX;
     p->ts = c->now - c->conf.c.ack_wait_ns + delay;
@@ -58,6 +68,8 @@ static void put_off(struct consumer *c, uint32_t i, int64_t delay) {
 }
 
 static bool nak(struct consumer *c, uint64_t seq, uint64_t cseq, int64_t delay) {
+    must(c->conf.c.ack != MR_ACK_NONE);
+    must(c->floor_cseq <= c->delivered_cseq);
     if (cseq <= c->floor_cseq || cseq > c->delivered_cseq + 1) return false;
     uint32_t i = pending_find(&c->pending, seq);
     if (i == PENDING_NONE || pending_at(&c->pending, i)->where == PENDING_DEAD) return false;
@@ -72,6 +84,7 @@ static bool nak(struct consumer *c, uint64_t seq, uint64_t cseq, int64_t delay) 
 }
 
 static bool progress(struct consumer *c, uint64_t seq) {
+    must(c->conf.c.ack != MR_ACK_NONE);
     uint32_t i = pending_find(&c->pending, seq);
     if (i == PENDING_NONE || pending_at(&c->pending, i)->where == PENDING_DEAD) return false;
     struct pending *p = pending_at(&c->pending, i);
@@ -100,12 +113,16 @@ bool consumer_ack(struct consumer *c, enum mr_ack_kind kind, uint64_t seq, uint6
 
 /* The message before it may be the last of its subject now. */
 static bool leaves_another(struct consumer *c, uint64_t seq) {
+    must(seq > 0);
+    must(stream_get(c->st, seq, false));
     if (seq > c->last_per_subject_until) return false;
     uint64_t before = stream_prev_same(c->st, seq);
     return before >= c->next_seq && before > 0;
 }
 
 void consumer_on_removed(struct consumer *c, const struct stream_removed *r) {
+    must(c->next_seq > 0);
+    must(r->seq <= c->st->last_seq);
     must(c && r);
     if (r->seq >= c->next_seq && r->seq <= c->counted_seq && consumer_wants(c, r->seq) &&
         !leaves_another(c, r->seq)) {
@@ -116,6 +133,7 @@ void consumer_on_removed(struct consumer *c, const struct stream_removed *r) {
 }
 
 static bool any_filter_in(const struct consumer *c, struct span purged) {
+    must(purged.n > 0);
     for (size_t i = 0; i < c->conf.c.filters_count; i++) {
         if (subject_subset(span_of_bytes(c->conf.c.filters[i]), purged)) return true;
     }
@@ -123,6 +141,7 @@ static bool any_filter_in(const struct consumer *c, struct span purged) {
 }
 
 static bool all_filters_in(const struct consumer *c, struct span purged) {
+    must(purged.n > 0);
     for (size_t i = 0; i < c->conf.c.filters_count; i++) {
         if (!subject_subset(span_of_bytes(c->conf.c.filters[i]), purged)) return false;
     }
@@ -130,6 +149,7 @@ static bool all_filters_in(const struct consumer *c, struct span purged) {
 }
 
 static bool purged_in_filter(const struct consumer *c, struct span purged) {
+    must(purged.n > 0);
     for (size_t i = 0; i < c->conf.c.filters_count; i++) {
         if (subject_subset(purged, span_of_bytes(c->conf.c.filters[i]))) return true;
     }
@@ -138,6 +158,7 @@ static bool purged_in_filter(const struct consumer *c, struct span purged) {
 
 /* Entries whose message is gone. */
 void consumer_drop_missing(struct consumer *c) {
+    must(c && c->st);
     struct pending_set *s = &c->pending;
     for (uint32_t i = s->order.head, next; i != PENDING_NONE; i = next) {
         next = pending_at(s, i)->newer;
@@ -151,6 +172,8 @@ void consumer_drop_missing(struct consumer *c) {
 
 /* Nothing below `start` matters any more: position and floors move up to it, as in nats-server. */
 static void move_up(struct consumer *c, uint64_t start) {
+    must(start > 0);
+    must(start <= c->st->last_seq + 1);
     struct pending_set *s = &c->pending;
     if (c->next_seq < start) c->next_seq = start;
     if (c->floor_seq < start) {

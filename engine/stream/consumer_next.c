@@ -9,6 +9,7 @@ static bool waits_for_acks(const struct consumer *c) { return c->conf.c.ack != M
 
 /* The head of the redelivery queue, without those that have had all their deliveries. */
 static uint32_t next_again(struct consumer *c) {
+    must(c->st && c->next_seq > 0);
     struct pending_set *s = &c->pending;
     int64_t max = c->conf.c.max_deliver;
     while (s->queue.head != PENDING_NONE) {
@@ -28,6 +29,8 @@ static uint32_t next_again(struct consumer *c) {
 
 /* With one literal filter the subject's list leads from the last delivered message to the next one. */
 static uint64_t next_on_subject(struct consumer *c, struct span filter) {
+    must(filter.n > 0);
+    must(c->conf.c.filters_count == 1);
     uint64_t seq = c->delivered_seq;
     const struct index_entry *e = stream_get(c->st, seq, false);
     if (e && seq < c->next_seq && consumer_matches(c, e->subject)) {
@@ -40,6 +43,8 @@ static uint64_t next_on_subject(struct consumer *c, struct span filter) {
 }
 
 static uint64_t next_new(struct consumer *c) {
+    must(c->next_seq > 0);
+    must(c->st->visible_seq <= c->st->last_seq);
     const struct stream *st = c->st;
     const struct mr_consumer_config *cfg = &c->conf.c;
     uint64_t to = st->visible_seq, seq;
@@ -57,6 +62,7 @@ static uint64_t next_new(struct consumer *c) {
 }
 
 static enum choice_kind choose_new(struct consumer *c, struct choice *out) {
+    must(out->seq == 0);
     int64_t max = c->conf.c.max_ack_pending;
     if (waits_for_acks(c)) {
         if (max > 0 && c->pending.count >= (uint64_t)max) return CHOICE_BUSY;
@@ -91,6 +97,7 @@ enum choice_kind consumer_peek(struct consumer *c, int64_t now, struct choice *o
 }
 
 bool consumer_ready(struct consumer *c, int64_t now) {
+    must(c && c->st);
     struct choice choice;
     enum choice_kind kind = consumer_peek(c, now, &choice);
     return kind == CHOICE_NEW || kind == CHOICE_AGAIN;
@@ -100,6 +107,7 @@ bool consumer_ready(struct consumer *c, int64_t now) {
  */
 
 static void passed(struct consumer *c, uint64_t seq) {
+    must(c->num_pending > 0);
     must(seq >= c->next_seq && c->counted_seq >= seq);
     c->next_seq = seq + 1;
     c->num_pending--;
@@ -118,6 +126,8 @@ static void delivered_again(struct consumer *c, uint64_t seq) {
 }
 
 static void delivered_new(struct consumer *c, uint64_t seq) {
+    must(c->delivered_cseq > 0);
+    must(c->floor_cseq < c->delivered_cseq);
     passed(c, seq);
     if (!waits_for_acks(c)) {
         c->floor_cseq = c->delivered_cseq;

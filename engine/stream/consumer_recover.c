@@ -4,8 +4,11 @@
 #include "base/must.h"
 #include "stream/codec_core.h"
 #include "stream/consumer_core.h"
+#include "stream/sound.h"
 
 static void take_numbers(struct consumer *c, const struct consumer_numbers *n) {
+    must(n->next_seq > 0);
+    must(n->floor_cseq <= n->delivered_cseq);
     c->created = n->created;
     c->delivered_last = n->delivered_last;
     c->floor_last = n->floor_last;
@@ -21,6 +24,7 @@ static void take_numbers(struct consumer *c, const struct consumer_numbers *n) {
 }
 
 static void place_entry(struct consumer *c, uint32_t i, uint64_t place) {
+    must(pending_at(&c->pending, i)->where == PENDING_NOWHERE);
     must(place < AS_END);
     if (place == AS_DEAD)
         pending_place(&c->pending, i, PENDING_DEAD, 0);
@@ -31,6 +35,8 @@ static void place_entry(struct consumer *c, uint32_t i, uint64_t place) {
 }
 
 static enum err take_entry(struct consumer *c, const struct pending_image *img) {
+    must(img->seq > 0);
+    must(img->redelivered < UINT32_MAX);
     uint32_t i = pending_find(&c->pending, img->seq);
     if (i == PENDING_NONE) {
         enum err e = pending_reserve(&c->pending);
@@ -48,6 +54,7 @@ static enum err take_entry(struct consumer *c, const struct pending_image *img) 
 }
 
 static enum err take_entries(struct consumer *c, struct span pending) {
+    must(c && c->st);
     struct pending_image p = {0};
     enum err e = ERR_OK;
     while (e == ERR_OK && pending.n && codec_next_pending(&pending, &p)) e = take_entry(c, &p);
@@ -55,6 +62,7 @@ static enum err take_entries(struct consumer *c, struct span pending) {
 }
 
 static void take_removed(struct consumer *c, struct span removed) {
+    must(c && c->st);
     uint64_t seq = 0;
     while (removed.n && codec_next_removed(&removed, &seq)) {
         uint32_t i = pending_find(&c->pending, seq);
@@ -87,6 +95,7 @@ enum err consumer_replay(struct consumer *c, struct span record) {
 
 /* The log may end earlier than the consumer's record knew, when messages behind were damaged. */
 static void stay_in_stream(struct consumer *c) {
+    must(!c->st->blank);
     uint64_t last = c->st->last_seq;
     if (c->next_seq > last + 1) c->next_seq = last + 1;
     if (c->delivered_seq > last) c->delivered_seq = last;
@@ -101,4 +110,5 @@ void consumer_recovered(struct consumer *c, int64_t now) {
     stay_in_stream(c);
     consumer_replace_waiting(c);
     consumer_recount(c);
+    must_slow(consumer_is_sound(c));
 }

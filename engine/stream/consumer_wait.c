@@ -12,16 +12,22 @@
 enum { REMOVED_TRACKED = 1 << 16 };
 
 int64_t consumer_wait(const struct consumer *c, const struct pending *p) {
+    must(c && p);
+    must(c->conf.c.backoff_ns || c->conf.c.backoff_count == 0);
     const struct mr_consumer_config *cfg = &c->conf.c;
     if (cfg->backoff_count == 0) return cfg->ack_wait_ns;
     size_t step = p->redelivered < cfg->backoff_count ? p->redelivered : cfg->backoff_count - 1;
     return cfg->backoff_ns[step];
 }
 
-static int64_t later(int64_t ts, int64_t wait) { return ts > INT64_MAX - wait ? INT64_MAX : ts + wait; }
+static int64_t later(int64_t ts, int64_t wait) {
+    must(wait >= 0);
+    return ts > INT64_MAX - wait ? INT64_MAX : ts + wait;
+}
 
 void consumer_put_waiting(struct consumer *c, uint32_t i, bool by_age) {
     const struct pending *p = pending_at(&c->pending, i);
+    must(p->where != PENDING_DEAD);
     int64_t wait = consumer_wait(c, p);
     must(wait >= 0);
     if (wait == 0)
@@ -33,6 +39,8 @@ void consumer_put_waiting(struct consumer *c, uint32_t i, bool by_age) {
 }
 
 bool consumer_scratch(struct consumer *c, uint32_t n) {
+    must(c);
+    must(n <= PENDING_MAX);
     if (n <= c->scratch_cap) return true;
     uint32_t cap = c->scratch_cap ? c->scratch_cap : 64;
     while (cap < n) cap *= 2;
@@ -44,6 +52,7 @@ bool consumer_scratch(struct consumer *c, uint32_t n) {
 }
 
 static int by_ts(const void *a, const void *b, void *items) {
+    must(a && b && items);
     const struct pending *x = (const struct pending *)items + *(const uint32_t *)a;
     const struct pending *y = (const struct pending *)items + *(const uint32_t *)b;
     if (x->ts != y->ts) return x->ts < y->ts ? -1 : 1;
@@ -51,16 +60,20 @@ static int by_ts(const void *a, const void *b, void *items) {
 }
 
 static int by_seq(const void *a, const void *b, void *items) {
+    must(a && b && items);
     const struct pending *x = (const struct pending *)items + *(const uint32_t *)a;
     const struct pending *y = (const struct pending *)items + *(const uint32_t *)b;
     return x->seq < y->seq ? -1 : 1;
 }
 
 static bool is_waiting(const struct pending *p) {
+    must(p->where != PENDING_FREE);
+    must(p->where != PENDING_DEAD);
     return p->where == PENDING_WAIT || p->where == PENDING_HEAP || p->where == PENDING_NOWHERE;
 }
 
 void consumer_replace_waiting(struct consumer *c) {
+    must(c && c->st);
     struct pending_set *s = &c->pending;
     bool sorted = consumer_scratch(c, s->count);
     uint32_t n = 0;
@@ -82,11 +95,14 @@ void consumer_replace_waiting(struct consumer *c) {
 /* ------------------------------------------------------------------------------------------------ changes */
 
 void consumer_touch(struct consumer *c, uint32_t i) {
+    must(c);
     c->dirty = true;
     pending_touch(&c->pending, i);
 }
 
 static void note_removed(struct consumer *c, uint64_t seq) {
+    must(seq > 0);
+    must(c->removed_len <= c->removed_cap);
     if (c->want_full) return;
     if (c->removed_len == c->removed_cap) {
         uint32_t cap = c->removed_cap ? c->removed_cap * 2 : 64;
@@ -103,6 +119,7 @@ static void note_removed(struct consumer *c, uint64_t seq) {
 }
 
 void consumer_drop(struct consumer *c, uint32_t i) {
+    must(c && c->pending.count + c->pending.dead > 0);
     const struct pending *p = pending_at(&c->pending, i);
     c->dirty = true;
     if (p->logged) note_removed(c, p->seq);
@@ -117,6 +134,7 @@ void consumer_logged(struct consumer *c) {
 }
 
 void consumer_settle(struct consumer *c, uint32_t i) {
+    must(c->floor_cseq <= c->delivered_cseq);
     struct pending p = *pending_at(&c->pending, i);
     must(p.where != PENDING_DEAD);
     consumer_drop(c, i);
@@ -137,6 +155,8 @@ void consumer_settle(struct consumer *c, uint32_t i) {
 /* The message stays out of redelivery and is reported once. The floor waits for the next ack, as nats-server
  * reports it. */
 void consumer_exceed(struct consumer *c, uint32_t i, uint64_t deliveries, uint32_t redelivered) {
+    must(redelivered > 0);
+    must(pending_at(&c->pending, i)->where != PENDING_DEAD);
     uint64_t seq = pending_at(&c->pending, i)->seq;
     pending_set_redelivered(&c->pending, i, redelivered);
     pending_place(&c->pending, i, PENDING_DEAD, 0);
@@ -167,12 +187,14 @@ bool consumer_next_exceeded(struct consumer *c, struct consumer_exceeded *out) {
 /* nats-server counts a message that was delivered once or twice as one here; the rest is noticed when it is
  * chosen again. */
 static bool exceeds_now(const struct consumer *c, const struct pending *p) {
+    must(p->where != PENDING_DEAD);
     int64_t max = c->conf.c.max_deliver;
     return max > 0 && (p->redelivered ? p->redelivered : 1) >= (uint64_t)max;
 }
 
 static void ran_out(struct consumer *c, uint32_t i) {
     const struct pending *p = pending_at(&c->pending, i);
+    must(p->where == PENDING_NOWHERE);
     if (exceeds_now(c, p))
         consumer_exceed(c, i, (uint64_t)p->redelivered + 1, p->redelivered ? p->redelivered : 1);
     else

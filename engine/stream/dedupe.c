@@ -14,6 +14,7 @@ static_must(DEDUPE_MAX < 1 << POS_BITS);
 static_must(sizeof(struct dedupe_entry) == 20);
 
 static int64_t unit_of(int64_t window) {
+    must(window >= 0);
     int64_t unit = window >> 30;
     return unit < UNIT_MIN ? UNIT_MIN : unit;
 }
@@ -38,6 +39,8 @@ void dedupe_deinit(struct dedupe *d) {
 }
 
 struct dedupe_key dedupe_hash(const struct dedupe *d, struct span id) {
+    must(d);
+    must(id.n > 0);
     uint64_t h[2];
     siphash128(d->secret, id.p, id.n, h);
     return (struct dedupe_key){{(uint32_t)h[0], (uint32_t)(h[0] >> 32), (uint32_t)h[1]}};
@@ -49,6 +52,7 @@ static struct dedupe_entry *entry_at(const struct dedupe *d, uint32_t i) {
 }
 
 static int64_t entry_ts(const struct dedupe *d, const struct dedupe_entry *e) {
+    must(d->unit >= UNIT_MIN);
     return d->base_ts + (int64_t)e->time * d->unit;
 }
 
@@ -63,6 +67,7 @@ static struct dedupe_entry *slot_entry(const struct dedupe *d, uint32_t slot) {
 }
 
 static bool slot_is(const struct dedupe *d, uint32_t slot, const struct dedupe_key *k) {
+    must(k);
     if (d->table[slot] >> POS_BITS != k->h[1] >> POS_BITS) return false;
     return memcmp(&slot_entry(d, slot)->key, k, sizeof *k) == 0;
 }
@@ -77,6 +82,7 @@ static uint32_t slot_of(const struct dedupe *d, struct dedupe_key k) {
 }
 
 uint64_t dedupe_find(const struct dedupe *d, struct dedupe_key k, int64_t now) {
+    must(d->window >= 0);
     must(d);
     if (d->len == 0) return 0;
     uint32_t at = slot_of(d, k);
@@ -88,6 +94,8 @@ uint64_t dedupe_find(const struct dedupe *d, struct dedupe_key k, int64_t now) {
 /* ------------------------------------------------------------------------------------------------ sizes */
 
 static void table_fill(struct dedupe *d) {
+    must(d->table);
+    must(d->table_cap > d->len);
     memset(d->table, 0, d->table_cap * sizeof d->table[0]);
     for (uint32_t i = 0; i < d->len; i++) {
         struct dedupe_entry *e = entry_at(d, i);
@@ -120,6 +128,8 @@ static enum err resize(struct dedupe *d, uint32_t cap) {
 }
 
 static enum err table_grow(struct dedupe *d) {
+    must(d->table_cap >= TABLE_MIN);
+    must((d->table_cap & (d->table_cap - 1)) == 0);
     if (d->len + 1 <= d->table_cap / 8 * 5) return ERR_OK;
     uint32_t cap = d->table_cap * 2;
     uint32_t *table = malloc(cap * sizeof *table);
@@ -143,6 +153,8 @@ enum err dedupe_reserve(struct dedupe *d) {
 
 /* Closes the hole at `at` of the linear-probing table. */
 static void table_close(struct dedupe *d, uint32_t at) {
+    must(at < d->table_cap);
+    must(d->table[at] != 0);
     uint32_t mask = d->table_cap - 1;
     for (uint32_t i = (at + 1) & mask; d->table[i]; i = (i + 1) & mask) {
         uint32_t home = slot_entry(d, i)->key.h[0] & mask;
@@ -154,6 +166,8 @@ static void table_close(struct dedupe *d, uint32_t at) {
 }
 
 static void drop_oldest(struct dedupe *d) {
+    must(d->len > 0);
+    must((d->cap & (d->cap - 1)) == 0);
     struct dedupe_entry *e = entry_at(d, 0);
     uint32_t at = slot_of(d, e->key);
     /* A later message may have brought the same id again: then the slot is the later one's. */
@@ -163,6 +177,7 @@ static void drop_oldest(struct dedupe *d) {
 }
 
 static void cut(struct dedupe *d, int64_t now) {
+    must(d->window >= 0);
     while (d->len && (d->window == 0 || now - entry_ts(d, entry_at(d, 0)) >= d->window)) drop_oldest(d);
 }
 
@@ -179,6 +194,7 @@ void dedupe_expire(struct dedupe *d, int64_t now) {
 
 /* Moves the bases so that ts and seq can be told from them. */
 static void rebase(struct dedupe *d, uint64_t seq, int64_t ts) {
+    must(seq > 0);
     while (d->len && seq - (d->base_seq + entry_at(d, 0)->seq) > UINT32_MAX) {
         drop_oldest(d);
         d->dropped++;
@@ -198,6 +214,7 @@ static void rebase(struct dedupe *d, uint64_t seq, int64_t ts) {
 }
 
 static int64_t units(const struct dedupe *d, int64_t ts) {
+    must(d->unit > 0);
     int64_t past = ts - d->base_ts;
     return past <= 0 ? 0 : past / d->unit + (past % d->unit != 0);
 }
@@ -247,6 +264,7 @@ bool dedupe_next(const struct dedupe *d, uint32_t *at, struct dedupe_key *k, uin
  */
 
 static int by_seq(const void *a, const void *b) {
+    must(a && b);
     const struct dedupe_late *x = a, *y = b;
     return x->seq < y->seq ? -1 : x->seq > y->seq;
 }

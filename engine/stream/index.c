@@ -36,6 +36,7 @@ void index_deinit(struct index *x) {
 /* Position of the first slot whose number is >= number; len when none. Without gaps the guess is right at
  * once. */
 static size_t slot_at(const struct index *x, uint64_t number) {
+    must(x->head + x->len <= x->cap);
     const struct index_slot *s = x->slots + x->head;
     if (x->len == 0 || number <= s[0].number) return 0;
     uint64_t guess = number - s[0].number;
@@ -52,6 +53,7 @@ static size_t slot_at(const struct index *x, uint64_t number) {
 }
 
 static struct index_page *page_of(const struct index *x, uint64_t number) {
+    must(x);
     size_t i = slot_at(x, number);
     if (i == x->len) return NULL;
     const struct index_slot *s = &x->slots[x->head + i];
@@ -60,6 +62,8 @@ static struct index_page *page_of(const struct index *x, uint64_t number) {
 
 /* First position in a packed page whose offset is >= off. */
 static uint32_t packed_at(struct index_page *p, uint32_t off) {
+    must(p->live <= p->cap);
+    must(off <= INDEX_PAGE);
     const uint16_t *o = offs(p);
     uint32_t low = 0, high = p->live;
     while (low < high) {
@@ -92,6 +96,7 @@ struct index_entry *index_get(const struct index *x, uint64_t seq) {
 /* A dense page with room for offset off and all there was in `from`. Frees from. NULL: no memory, from
  * stands. */
 static struct index_page *page_grow(struct index_page *from, uint32_t off) {
+    must(off < INDEX_PAGE);
     uint32_t cap = from && from->packed ? INDEX_PAGE : CAP_MIN;
     while (cap <= off) cap *= 2;
     struct index_page *d = malloc(sizeof *d + cap * sizeof d->e[0]);
@@ -131,6 +136,8 @@ static struct index_page *page_pack(struct index_page *from) {
 }
 
 static void page_tidy(struct index_slot *s) {
+    must(s->page);
+    must(s->page->live <= s->page->cap);
     struct index_page *p = s->page;
     bool sparse =
         p->packed ? p->cap > PACKED_MIN && p->live <= p->cap / 4 : p->cap == INDEX_PAGE && p->live <= PACK_AT;
@@ -138,6 +145,7 @@ static void page_tidy(struct index_slot *s) {
 }
 
 static enum err slots_grow(struct index *x) {
+    must(x->head <= x->cap);
     if (x->head + x->len < x->cap) return ERR_OK;
     if (x->head > x->cap / 2) {
         memmove(x->slots, x->slots + x->head, x->len * sizeof x->slots[0]);
@@ -153,6 +161,8 @@ static enum err slots_grow(struct index *x) {
 }
 
 static enum err page_add(struct index *x, uint64_t number, uint32_t off) {
+    must(off < INDEX_PAGE);
+    must(!page_of(x, number));
     if (slots_grow(x) != ERR_OK) return ERR_NOMEM;
     struct index_page *p = page_grow(NULL, off);
     if (!p) return ERR_NOMEM;
@@ -180,6 +190,7 @@ enum err index_reserve(struct index *x, uint64_t seq) {
 }
 
 struct index_entry *index_set(struct index *x, uint64_t seq, const struct index_entry *e) {
+    must(seq > 0);
     must(e->loc != 0);
     struct index_entry *at = index_get(x, seq);
     if (!at) {
@@ -238,6 +249,7 @@ void index_clear(struct index *x, uint64_t seq) {
 
 /* Lowest live offset >= off in the page; INDEX_PAGE when none. */
 static uint32_t page_next(struct index_page *p, uint32_t off) {
+    must(off <= INDEX_PAGE);
     if (p->packed) {
         uint32_t i = packed_at(p, off);
         return i < p->live ? offs(p)[i] : INDEX_PAGE;
@@ -250,6 +262,7 @@ static uint32_t page_next(struct index_page *p, uint32_t off) {
 
 /* Highest live offset <= off in the page; INDEX_PAGE when none. */
 static uint32_t page_before(struct index_page *p, uint32_t off) {
+    must(off < INDEX_PAGE);
     if (p->packed) {
         uint32_t i = packed_at(p, off + 1);
         return i > 0 ? offs(p)[i - 1] : INDEX_PAGE;
@@ -261,6 +274,7 @@ static uint32_t page_before(struct index_page *p, uint32_t off) {
 }
 
 uint64_t index_next(const struct index *x, uint64_t from, uint64_t to) {
+    must(x->head + x->len <= x->cap);
     must(x);
     if (from > to) return 0;
     for (size_t i = slot_at(x, from / INDEX_PAGE); i < x->len; i++) {
@@ -307,6 +321,7 @@ uint64_t index_run(const struct index *x, uint64_t from, uint64_t to) {
 }
 
 size_t index_memory(const struct index *x) {
+    must(x);
     size_t n = x->cap * sizeof x->slots[0];
     for (size_t i = 0; i < x->len; i++) {
         const struct index_page *p = x->slots[x->head + i].page;

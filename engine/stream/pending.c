@@ -12,6 +12,7 @@ static_must(sizeof(struct pending) == 64);
 static const struct pending_list empty_list = {PENDING_NONE, PENDING_NONE};
 
 static void set_empty(struct pending_set *s) {
+    must(s);
     *s = (struct pending_set){.free_head = PENDING_NONE};
     s->order = s->wait = s->queue = s->gone = s->dirty = empty_list;
 }
@@ -52,12 +53,15 @@ uint32_t pending_find(const struct pending_set *s, uint64_t seq) {
 }
 
 static void hash_in(struct pending_set *s, uint32_t i) {
+    must(i < s->cap);
+    must(s->items[i].where != PENDING_FREE);
     uint32_t b = bucket_of(s, s->items[i].seq);
     s->items[i].hash_next = s->buckets[b];
     s->buckets[b] = i;
 }
 
 static void hash_out(struct pending_set *s, uint32_t i) {
+    must(i < s->cap);
     uint32_t *at = &s->buckets[bucket_of(s, s->items[i].seq)];
     while (*at != i) {
         must(*at != PENDING_NONE);
@@ -93,6 +97,8 @@ enum err pending_reserve(struct pending_set *s) {
 /* ------------------------------------------------------------------------------------------------ lists */
 
 static void link_place(struct pending_set *s, struct pending_list *l, uint32_t i) {
+    must(i < s->cap);
+    must((l->head == PENDING_NONE) == (l->tail == PENDING_NONE));
     struct pending *p = &s->items[i];
     p->before = l->tail;
     p->after = PENDING_NONE;
@@ -104,6 +110,8 @@ static void link_place(struct pending_set *s, struct pending_list *l, uint32_t i
 }
 
 static void unlink_place(struct pending_set *s, struct pending_list *l, uint32_t i) {
+    must(i < s->cap);
+    must(l->head != PENDING_NONE);
     const struct pending *p = &s->items[i];
     if (p->before != PENDING_NONE)
         s->items[p->before].after = p->after;
@@ -117,6 +125,8 @@ static void unlink_place(struct pending_set *s, struct pending_list *l, uint32_t
 
 /* New messages come in ascending order; only recovery puts one further forward. */
 static void order_in(struct pending_set *s, uint32_t i) {
+    must(i < s->cap);
+    must(s->items[i].seq > 0);
     struct pending *p = &s->items[i];
     uint32_t older = s->order.tail;
     while (older != PENDING_NONE && s->items[older].seq > p->seq) older = s->items[older].older;
@@ -133,6 +143,8 @@ static void order_in(struct pending_set *s, uint32_t i) {
 }
 
 static void order_out(struct pending_set *s, uint32_t i) {
+    must(i < s->cap);
+    must(s->order.head != PENDING_NONE);
     const struct pending *p = &s->items[i];
     if (p->older != PENDING_NONE)
         s->items[p->older].newer = p->newer;
@@ -148,11 +160,14 @@ static void order_out(struct pending_set *s, uint32_t i) {
  */
 
 static void heap_set(struct pending_set *s, uint32_t at, struct pending_due d) {
+    must(at < s->heap_len + 1);
+    must(d.item < s->cap);
     s->heap[at] = d;
     s->items[d.item].before = at;
 }
 
 static void heap_up(struct pending_set *s, uint32_t at) {
+    must(at < s->cap);
     struct pending_due d = s->heap[at];
     while (at > 0 && s->heap[(at - 1) / 2].deadline > d.deadline) {
         heap_set(s, at, s->heap[(at - 1) / 2]);
@@ -162,6 +177,7 @@ static void heap_up(struct pending_set *s, uint32_t at) {
 }
 
 static void heap_down(struct pending_set *s, uint32_t at) {
+    must(at < s->heap_len);
     struct pending_due d = s->heap[at];
     for (;;) {
         uint32_t child = 2 * at + 1;
@@ -194,6 +210,7 @@ uint32_t pending_heap_top(const struct pending_set *s, int64_t *deadline) {
 /* ------------------------------------------------------------------------------------------------ places */
 
 static void leave(struct pending_set *s, uint32_t i) {
+    must(i < s->cap);
     switch ((enum pending_where)s->items[i].where) {
     case PENDING_WAIT: unlink_place(s, &s->wait, i); break;
     case PENDING_HEAP: heap_out(s, i); break;
@@ -214,6 +231,7 @@ static void leave(struct pending_set *s, uint32_t i) {
 }
 
 void pending_place(struct pending_set *s, uint32_t i, enum pending_where where, int64_t deadline) {
+    must(s->heap_len <= s->count);
     struct pending *p = pending_at(s, i);
     leave(s, i);
     switch (where) {
@@ -243,6 +261,8 @@ void pending_place(struct pending_set *s, uint32_t i, enum pending_where where, 
 }
 
 uint32_t pending_add(struct pending_set *s, uint64_t seq, uint64_t cseq) {
+    must(seq > 0);
+    must(cseq > 0);
     must(s->free_head != PENDING_NONE && pending_find(s, seq) == PENDING_NONE);
     uint32_t i = s->free_head;
     s->free_head = s->items[i].hash_next;
@@ -254,6 +274,8 @@ uint32_t pending_add(struct pending_set *s, uint64_t seq, uint64_t cseq) {
 }
 
 static void undirty(struct pending_set *s, uint32_t i) {
+    must(i < s->cap);
+    must(!s->items[i].dirty || s->dirty_count > 0);
     struct pending *p = &s->items[i];
     if (!p->dirty) return;
     if (p->dirty_prev != PENDING_NONE)
@@ -269,6 +291,7 @@ static void undirty(struct pending_set *s, uint32_t i) {
 }
 
 void pending_remove(struct pending_set *s, uint32_t i) {
+    must(s->count + s->dead > 0);
     must(pending_at(s, i));
     pending_set_redelivered(s, i, 0);
     leave(s, i);
@@ -281,6 +304,7 @@ void pending_remove(struct pending_set *s, uint32_t i) {
 }
 
 void pending_set_redelivered(struct pending_set *s, uint32_t i, uint32_t n) {
+    must(n < UINT32_MAX);
     struct pending *p = pending_at(s, i);
     if (p->redelivered) s->again--;
     if (n) s->again++;
@@ -288,6 +312,7 @@ void pending_set_redelivered(struct pending_set *s, uint32_t i, uint32_t n) {
 }
 
 void pending_touch(struct pending_set *s, uint32_t i) {
+    must(s->dirty_count <= s->count + s->dead);
     struct pending *p = pending_at(s, i);
     if (p->dirty) return;
     p->dirty = true;

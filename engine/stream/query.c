@@ -5,6 +5,7 @@
 #include "subject/subject.h"
 
 static uint64_t end_of(const struct stream *st, bool visible_only) {
+    must(st);
     return visible_only && st->visible_seq < st->last_seq ? st->visible_seq : st->last_seq;
 }
 
@@ -18,6 +19,8 @@ const struct index_entry *stream_get(const struct stream *st, uint64_t seq, bool
 
 /* Along the subject's list, from whichever end is nearer to `from`. */
 static uint64_t next_on_list(struct stream *st, const struct subject *s, uint64_t from) {
+    must(s->count > 0);
+    must(s->first <= s->last);
     if (from <= s->first) return s->first;
     if (from > s->last) return 0;
     uint64_t seq;
@@ -35,6 +38,7 @@ static uint64_t next_on_list(struct stream *st, const struct subject *s, uint64_
 
 /* Along the index, until a message of this subject. */
 static uint64_t next_in_index(const struct stream *st, uint32_t id, uint64_t from, uint64_t steps) {
+    must(id != SUBJECT_NONE);
     uint64_t seq = index_next(&st->index, from, st->last_seq);
     while (seq && steps-- && index_get(&st->index, seq)->subject != id)
         seq = index_next(&st->index, seq + 1, st->last_seq);
@@ -42,6 +46,7 @@ static uint64_t next_in_index(const struct stream *st, uint32_t id, uint64_t fro
 }
 
 static uint64_t next_literal(struct stream *st, uint64_t from, struct span subject) {
+    must(subject.n > 0);
     enum { NEAR = 64 };
     uint32_t id = subjects_find(&st->subjects, subject);
     if (id == SUBJECT_NONE) return 0;
@@ -60,6 +65,7 @@ struct memo {
 };
 
 static bool memo_match(struct memo *m, const struct stream *st, uint32_t id, struct span filter) {
+    must(id != SUBJECT_NONE);
     uint32_t at = id % 64;
     if (m->id[at] != id + 1) {
         m->id[at] = id + 1;
@@ -69,6 +75,7 @@ static bool memo_match(struct memo *m, const struct stream *st, uint32_t id, str
 }
 
 static uint64_t next_wildcard(const struct stream *st, uint64_t from, uint64_t to, struct span filter) {
+    must(filter.n > 0);
     struct memo m = {0};
     uint64_t seq = index_next(&st->index, from, to);
     while (seq && !memo_match(&m, st, index_get(&st->index, seq)->subject, filter))
@@ -77,6 +84,7 @@ static uint64_t next_wildcard(const struct stream *st, uint64_t from, uint64_t t
 }
 
 uint64_t stream_seq_next(struct stream *st, uint64_t from, struct span filter, bool visible_only) {
+    must(filter.p || filter.n == 0);
     must(st);
     uint64_t to = end_of(st, visible_only), seq;
     if (from < st->first_seq) from = st->first_seq;
@@ -92,6 +100,7 @@ uint64_t stream_seq_next(struct stream *st, uint64_t from, struct span filter, b
 /* ------------------------------------------------------------------------------------------------ last */
 
 uint64_t stream_seq_last(struct stream *st, struct span filter, bool visible_only) {
+    must(filter.p || filter.n == 0);
     must(st);
     uint64_t to = end_of(st, visible_only), found = 0;
     if (filter.n == 0 || span_eq(filter, SPAN_LIT(">"))) return index_before(&st->index, st->first_seq, to);

@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "stream/codec_core.h"
+#include "stream/sound.h"
 #include "stream/stream.h"
 #include "stream/stream_core.h"
 
@@ -11,12 +12,15 @@
  * record */
 
 static void drop_range(struct stream *st, uint64_t from, uint64_t to) {
+    must(st->recovering);
     if (from > to) return;
     for (uint64_t seq; (seq = index_next(&st->index, from, to)) != 0;) stream_remove(st, seq, REMOVED_LIMIT);
 }
 
 /* Takes out what the record does not have. */
 static void drop_others(struct stream *st, const struct stream_image *img) {
+    must(st && img);
+    must(img->first_seq <= img->last_seq + 1);
     struct span runs = img->runs;
     uint64_t at = img->first_seq, live, dead;
     if (at > 0) drop_range(st, 1, at - 1);
@@ -29,6 +33,7 @@ static void drop_others(struct stream *st, const struct stream_image *img) {
 }
 
 static void count_bytes(struct stream *st) {
+    must(st->recovering);
     st->bytes = 0;
     for (uint64_t seq = index_next(&st->index, 1, UINT64_MAX); seq;
          seq = index_next(&st->index, seq + 1, UINT64_MAX))
@@ -36,6 +41,8 @@ static void count_bytes(struct stream *st) {
 }
 
 static void take_state(struct stream *st, const struct stream_image *img) {
+    must(st->recovering);
+    must(img->conf.block);
     bool counted = st->conf.c.storage == img->conf.c.storage;
     stream_conf_deinit(&st->conf);
     st->conf = img->conf;
@@ -54,6 +61,7 @@ static void take_state(struct stream *st, const struct stream_image *img) {
 }
 
 static enum err add_ids(struct stream *st, struct span ids) {
+    must(st->recovering);
     struct dedupe_key k;
     uint64_t seq = 0;
     int64_t ts = 0;
@@ -84,6 +92,7 @@ enum err stream_load(struct stream *st, struct span record) {
  */
 
 static bool put_ok(const struct stream_put *p) {
+    must(p);
     return p->seq > 0 && p->seq < UINT64_MAX - 1 && p->loc != 0 && p->ts >= 0 && p->subject.n > 0 &&
            p->subject.n <= UINT16_MAX && p->hdr_size < INDEX_BODY_MAX && p->payload_size < INDEX_BODY_MAX &&
            p->subject.n + p->hdr_size + p->payload_size < INDEX_BODY_MAX;
@@ -106,6 +115,8 @@ enum err stream_replay(struct stream *st, const struct stream_put *p) {
 }
 
 static enum err insert_late(struct stream *st, const struct stream_put *p) {
+    must(st->recovering);
+    must(!index_get(&st->index, p->seq));
     enum err e = stream_reserve(st, p->seq, p->subject, SPAN_EMPTY);
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
@@ -168,5 +179,6 @@ enum err stream_recovered(struct stream *st, int64_t now) {
     dedupe_expire(&st->dedupe, now);
     st->recovering = false;
     st->visible_seq = st->last_seq;
+    must_slow(stream_is_sound(st));
     return e;
 }

@@ -1,6 +1,7 @@
 /* remove.c - how messages leave a stream: limits, age, deletes, purges, rollups. Each goes through
  * stream_remove(). */
 #include "base/must.h"
+#include "stream/sound.h"
 #include "stream/stream.h"
 #include "stream/stream_core.h"
 #include "subject/subject.h"
@@ -8,6 +9,7 @@
 static bool is_all(struct span filter) { return filter.n == 0 || span_eq(filter, SPAN_LIT(">")); }
 
 static void limit_subject(struct stream *st, uint32_t id) {
+    must(id != SUBJECT_NONE);
     int64_t max = st->conf.c.max_msgs_per_subject;
     if (max <= 0) return;
     const struct subject *s = subjects_at(&st->subjects, id);
@@ -15,6 +17,7 @@ static void limit_subject(struct stream *st, uint32_t id) {
 }
 
 void stream_limit(struct stream *st, uint32_t subject) {
+    must(st && !st->blank);
     const struct mr_stream_config *c = &st->conf.c;
     if (subject != SUBJECT_NONE) limit_subject(st, subject);
     if (c->discard != MR_DISCARD_OLD) return;
@@ -25,12 +28,14 @@ void stream_limit(struct stream *st, uint32_t subject) {
 }
 
 void stream_limit_subjects(struct stream *st) {
+    must(st && !st->blank);
     if (st->conf.c.max_msgs_per_subject <= 0) return;
     uint32_t at = 0, id;
     while ((id = subjects_next(&st->subjects, SPAN_EMPTY, &at)) != SUBJECT_NONE) limit_subject(st, id);
 }
 
 size_t stream_expire(struct stream *st, int64_t now, size_t budget) {
+    must(st->msgs == 0 || st->first_seq > 0);
     must(st);
     int64_t age = st->conf.c.max_age_ns;
     if (age <= 0) return 0;
@@ -62,6 +67,7 @@ void stream_delete(struct stream *st, uint64_t seq) {
 /* ------------------------------------------------------------------------------------------------ purge */
 
 static uint64_t matching(struct stream *st, struct span filter) {
+    must(st);
     if (is_all(filter)) return st->msgs;
     uint64_t n = 0;
     uint32_t at = 0, id;
@@ -72,6 +78,7 @@ static uint64_t matching(struct stream *st, struct span filter) {
 
 /* The sequence of the first of the last `keep` messages that match; there are more than keep. */
 static uint64_t first_kept(struct stream *st, struct span filter, uint64_t keep) {
+    must(st->msgs >= keep);
     must(keep > 0);
     uint64_t seq = st->last_seq + 1;
     bool all = is_all(filter);
@@ -108,6 +115,8 @@ enum mr_status stream_plan_purge(struct stream *st, struct span filter, uint64_t
 }
 
 static uint64_t purge_subject(struct stream *st, uint32_t id, uint64_t below) {
+    must(id != SUBJECT_NONE);
+    must(below > 0);
     uint64_t n = 0, seq = subjects_at(&st->subjects, id)->first;
     while (seq && seq < below) {
         uint64_t next = stream_next_same(st, seq);
@@ -119,6 +128,8 @@ static uint64_t purge_subject(struct stream *st, uint32_t id, uint64_t below) {
 }
 
 static uint64_t purge_all(struct stream *st, uint64_t below) {
+    must(below > 0);
+    must(st->first_seq <= st->last_seq + 1);
     uint64_t n = 0;
     for (; st->msgs && st->first_seq < below; n++) stream_remove(st, st->first_seq, REMOVED_PURGE);
     if (st->msgs) return n;
@@ -138,10 +149,12 @@ uint64_t stream_purge(struct stream *st, const struct stream_purge *p) {
     uint32_t at = 0, id;
     while ((id = subjects_next(&st->subjects, p->filter, &at)) != SUBJECT_NONE)
         n += purge_subject(st, id, p->below);
+    must_slow(stream_is_sound(st));
     return n;
 }
 
 void stream_rollup(struct stream *st, uint32_t subject, enum mr_rollup rollup) {
+    must(rollup != MR_ROLLUP_NONE);
     must(st->msgs > 0);
     if (rollup == MR_ROLLUP_ALL)
         purge_all(st, st->last_seq);

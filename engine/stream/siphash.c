@@ -23,6 +23,7 @@ static inline void sip_round(struct sip *s) {
 }
 
 static inline void sip_word(struct sip *s, uint64_t w) {
+    must(s);
     s->d ^= w;
     sip_round(s);
     sip_round(s);
@@ -30,6 +31,7 @@ static inline void sip_word(struct sip *s, uint64_t w) {
 }
 
 static inline uint64_t sip_finish(struct sip *s) {
+    must(s);
     for (int i = 0; i < 4; i++) sip_round(s);
     return s->a ^ s->b ^ s->c ^ s->d;
 }

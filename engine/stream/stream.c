@@ -16,6 +16,8 @@ static void no_hook(void *ctx, struct stream *st, const struct stream_removed *r
 
 static void set_up(struct stream *st, const uint8_t secret[16], int64_t window,
                    const struct stream_hooks *hooks) {
+    must(secret);
+    must(window >= 0);
     st->on_removed = hooks && hooks->on_removed ? hooks->on_removed : no_hook;
     st->ctx = hooks ? hooks->ctx : NULL;
     index_init(&st->index);
@@ -75,6 +77,8 @@ enum mr_status stream_update(struct stream *st, const struct mr_stream_config *c
 /* ------------------------------------------------------------------------------------------------ sizes */
 
 uint64_t stream_msg_size(enum mr_storage storage, size_t subject, size_t hdr, size_t payload) {
+    must(subject <= SIZE_MAX / 4);
+    must(hdr <= SIZE_MAX / 4 && payload <= SIZE_MAX / 4);
     uint64_t body = (uint64_t)subject + hdr + payload;
     if (storage == MR_MEMORY) return body + SIZE_MEMORY;
     return body + SIZE_FILE + (hdr ? SIZE_FILE_HDR : 0);
@@ -119,6 +123,8 @@ uint64_t stream_prev_same(const struct stream *st, uint64_t seq) {
 }
 
 static void link_same(struct stream *st, struct subject *s, uint64_t prev, uint64_t next) {
+    must(prev != next || prev == 0);
+    must(next == 0 || prev < next);
     if (prev)
         index_get(&st->index, prev)->next = next ? distance(prev, next) : 0;
     else
@@ -130,6 +136,8 @@ static void link_same(struct stream *st, struct subject *s, uint64_t prev, uint6
 }
 
 uint32_t stream_insert(struct stream *st, const struct stream_put *p) {
+    must(p->seq > 0);
+    must(p->seq <= st->last_seq);
     uint32_t id = SUBJECT_NONE;
     enum err e = subjects_add(&st->subjects, p->subject, &id);
     must(e == ERR_OK);
@@ -156,6 +164,7 @@ uint32_t stream_insert(struct stream *st, const struct stream_put *p) {
 }
 
 static void move_first(struct stream *st) {
+    must(st->first_seq <= st->last_seq);
     uint64_t first = st->msgs ? index_next(&st->index, st->first_seq + 1, st->last_seq) : 0;
     must((first != 0) == (st->msgs != 0));
     st->first_seq = first ? first : st->last_seq + 1;
@@ -184,6 +193,8 @@ void stream_remove(struct stream *st, uint64_t seq, enum removed_why why) {
  */
 
 enum err stream_reserve_id(struct stream *st, size_t n) {
+    must(st);
+    must(st->last_id_len <= st->last_id_cap);
     if (n <= st->last_id_cap) return ERR_OK;
     size_t cap = st->last_id_cap ? st->last_id_cap : 32;
     while (cap < n) cap *= 2;
@@ -195,6 +206,8 @@ enum err stream_reserve_id(struct stream *st, size_t n) {
 }
 
 enum err stream_reserve(struct stream *st, uint64_t seq, struct span subject, struct span msg_id) {
+    must(seq > 0);
+    must(subject.n > 0);
     enum err e = index_reserve(&st->index, seq);
     if (e == ERR_OK) e = subjects_reserve(&st->subjects, subject);
     if (e == ERR_OK && msg_id.n && !st->recovering) e = dedupe_reserve(&st->dedupe);
@@ -203,12 +216,14 @@ enum err stream_reserve(struct stream *st, uint64_t seq, struct span subject, st
 }
 
 void stream_set_last_id(struct stream *st, struct span id) {
+    must(id.p || id.n == 0);
     must(id.n <= st->last_id_cap);
     if (id.n) memcpy(st->last_id, id.p, id.n);
     st->last_id_len = id.n;
 }
 
 uint32_t stream_append(struct stream *st, const struct stream_put *p) {
+    must(st->blank || st->last_seq + 1 >= st->first_seq);
     must(p->seq > st->last_seq);
     st->last_seq = p->seq;
     uint32_t id = stream_insert(st, p);

@@ -35,11 +35,13 @@ struct span subjects_name(const struct subjects *s, uint32_t id) {
 }
 
 static uint32_t name_hash(const struct subjects *s, struct span name) {
+    must(name.n > 0);
     return (uint32_t)mix64(hash_bytes(name.p, name.n, s->seed));
 }
 
 /* The table slot that holds the name, or the empty one where it belongs. */
 static uint32_t slot_of(const struct subjects *s, struct span name, uint32_t hash) {
+    must(name.n > 0);
     must(s->table_cap > s->count);
     uint32_t mask = s->table_cap - 1;
     for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
@@ -50,6 +52,7 @@ static uint32_t slot_of(const struct subjects *s, struct span name, uint32_t has
 }
 
 static bool is_recent(const struct subjects *s, struct span name) {
+    must(s);
     return s->recent != SUBJECT_NONE && span_eq(subjects_name(s, s->recent), name);
 }
 
@@ -66,6 +69,8 @@ uint32_t subjects_find(struct subjects *s, struct span name) {
 /* ------------------------------------------------------------------------------------------------ growing */
 
 static enum err table_grow(struct subjects *s) {
+    must(s->count <= s->table_cap);
+    must((s->table_cap & (s->table_cap - 1)) == 0);
     if ((s->count + 1) * 4ull <= s->table_cap * 3ull) return ERR_OK;
     uint32_t cap = s->table_cap ? s->table_cap * 2 : TABLE_MIN;
     uint32_t *table = calloc(cap, sizeof *table);
@@ -83,6 +88,7 @@ static enum err table_grow(struct subjects *s) {
 }
 
 static enum err items_grow(struct subjects *s) {
+    must(s->items_len <= s->items_cap);
     if (s->free_id != SUBJECT_NONE || s->items_len < s->items_cap) return ERR_OK;
     if (s->items_cap >= IDS_MAX) return ERR_LIMIT;
     uint32_t cap = s->items_cap ? s->items_cap * 2 : 4;
@@ -94,6 +100,8 @@ static enum err items_grow(struct subjects *s) {
 }
 
 static enum err arena_grow(struct subjects *s, size_t n) {
+    must(s->arena_len <= s->arena_cap);
+    must(s->arena_dead <= s->arena_len);
     if (s->arena_len + n <= s->arena_cap) return ERR_OK;
     size_t cap = s->arena_cap ? s->arena_cap : ARENA_MIN;
     size_t live = s->arena_len - s->arena_dead;
@@ -119,6 +127,8 @@ static enum err arena_grow(struct subjects *s, size_t n) {
 }
 
 static uint32_t next_gen(struct subjects *s) {
+    must(s->gen > 0);
+    must(s->gen < 1u << 31);
     uint32_t gen = s->gen++;
     if (s->gen == 1u << 31) {
         s->gen = 1;
@@ -170,6 +180,8 @@ enum err subjects_add(struct subjects *s, struct span name, uint32_t *id) {
 
 /* Closes the hole at `at` of a linear-probing table: moves up whoever would not be found across it. */
 static void table_close(struct subjects *s, uint32_t at) {
+    must(at < s->table_cap);
+    must(s->table[at] != 0);
     uint32_t mask = s->table_cap - 1;
     for (uint32_t i = (at + 1) & mask; s->table[i]; i = (i + 1) & mask) {
         uint32_t home = s->items[s->table[i] - 1].hash & mask;
@@ -181,6 +193,7 @@ static void table_close(struct subjects *s, uint32_t at) {
 }
 
 void subjects_drop(struct subjects *s, uint32_t id) {
+    must(s->count > 0);
     struct subject *t = subjects_at(s, id);
     must(t->size > 0 && t->count == 0);
     uint32_t at = slot_of(s, subjects_name(s, id), t->hash);

@@ -27,6 +27,8 @@ void tlv_reset(struct codec_buf *b) {
 }
 
 static uint8_t *room(struct codec_buf *b, size_t n) {
+    must(b);
+    must(b->n <= b->cap);
     if (b->failed) return NULL;
     if (b->n + n > b->cap) {
         size_t cap = b->cap ? b->cap * 2 : BUF_MIN;
@@ -44,6 +46,7 @@ static uint8_t *room(struct codec_buf *b, size_t n) {
 }
 
 size_t tlv_begin(struct codec_buf *b, uint16_t tag) {
+    must(b);
     must(tag != 0);
     size_t at = b->n;
     uint8_t *p = room(b, HEAD);
@@ -52,6 +55,7 @@ size_t tlv_begin(struct codec_buf *b, uint16_t tag) {
 }
 
 void tlv_end(struct codec_buf *b, size_t begin) {
+    must(b);
     if (b->failed) return;
     must(begin + HEAD <= b->n);
     if (b->n - begin - HEAD > UINT32_MAX)
@@ -67,6 +71,7 @@ void tlv_raw(struct codec_buf *b, const void *p, size_t n) {
 }
 
 void tlv_bytes(struct codec_buf *b, uint16_t tag, struct span value) {
+    must(value.p || value.n == 0);
     size_t at = tlv_begin(b, tag);
     tlv_raw(b, value.p, value.n);
     tlv_end(b, at);
@@ -94,6 +99,7 @@ void tlv_varint(struct codec_buf *b, uint64_t n) {
 /* ------------------------------------------------------------------------------------------------ reading */
 
 struct tlv tlv_open(struct span payload) {
+    must(payload.p || payload.n == 0);
     return (struct tlv){.left = payload};
 }
 
@@ -134,6 +140,7 @@ bool tlv_get_varint(struct span *value, uint64_t *n) {
 }
 
 bool tlv_get_raw(struct span *value, void *to, size_t n) {
+    must(n > 0);
     must(value && to);
     if (value->n < n) return false;
     memcpy(to, value->p, n);

@@ -2,6 +2,7 @@
  * its records only, compared at random points and put in the consumer's place now and then, as a restart
  * would. */
 #include "base/rng.h"
+#include "stream/sound.h"
 #include "subject/subject.h"
 #include "test_consumer_lib.h"
 
@@ -194,6 +195,7 @@ static void compare(struct world *w) {
              "%" PRIu64 ",%" PRIu64 " %" PRIu64 ",%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, w->dseq,
              w->dstream, w->fc, w->fs, count_pending(w), dead_or_again, pending);
     CHECK_STR(rig_state(w->c), want);
+    CHECK(consumer_is_sound(w->c));
 }
 
 /* The copy may not know yet that a wait ran out: it finds out as soon as it looks. */

@@ -2,6 +2,8 @@
  * would have logged, with full records and lost beginnings at random places. */
 #include "test_stream_model.h"
 
+#include "stream/sound.h"
+
 /* What the log would hold. */
 enum entry_kind { E_MSG, E_DELETE, E_PURGE, E_FULL };
 struct entry {
@@ -70,6 +72,7 @@ static void compare(struct stream *st, struct model *m) {
         fprintf(stderr, "%" PRIu64 " on %s should be %s\n", m->msgs[i].seq,
                 model_subjects[m->msgs[i].subject], m->msgs[i].live ? "there" : "gone");
     }
+    CHECK(stream_is_sound(st));
     struct mr_stream_state s;
     stream_state(st, &s);
     CHECK_EQ(s.msgs, model_count(m, ""));

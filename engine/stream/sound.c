@@ -1,0 +1,125 @@
+#include "stream/sound.h"
+
+#include "base/must.h"
+#include "stream/consumer_core.h"
+
+/* ------------------------------------------------------------------------------------------------ stream */
+
+static void check_subject(const struct stream *st, uint32_t id) {
+    const struct subject *s = subjects_at(&st->subjects, id);
+    uint64_t n = 0, last = 0;
+    for (uint64_t seq = s->first; seq; seq = stream_next_same(st, seq)) {
+        const struct index_entry *e = index_get(&st->index, seq);
+        must(e && e->subject == id);
+        must(stream_prev_same(st, seq) == last);
+        last = seq;
+        n++;
+    }
+    must(n == s->count);
+    must(last == s->last);
+}
+
+static void check_bounds(const struct stream *st) {
+    must(st->first_seq <= st->last_seq + 1);
+    must(st->visible_seq <= st->last_seq);
+    must(st->msgs == st->index.count);
+    must(index_next(&st->index, 1, UINT64_MAX) == (st->msgs ? st->first_seq : 0));
+    must(index_before(&st->index, 1, UINT64_MAX) <= st->last_seq);
+    must(st->dedupe.len <= st->dedupe.cap);
+}
+
+bool stream_is_sound(const struct stream *st) {
+    must(st);
+    check_bounds(st);
+    uint64_t msgs = 0, bytes = 0, subjects = 0;
+    for (uint32_t id = 0; id < st->subjects.items_len; id++) {
+        if (st->subjects.items[id].size == 0) continue;
+        check_subject(st, id);
+        msgs += st->subjects.items[id].count;
+        subjects++;
+    }
+    for (uint64_t seq = index_next(&st->index, 1, UINT64_MAX); seq;
+         seq = index_next(&st->index, seq + 1, UINT64_MAX))
+        bytes += stream_entry_size(st, index_get(&st->index, seq));
+    must(msgs == st->msgs);
+    must(bytes == st->bytes);
+    must(subjects == st->subjects.count);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------ consumer
+ */
+
+static uint32_t check_order(const struct consumer *c) {
+    const struct pending_set *s = &c->pending;
+    uint32_t n = 0, older = PENDING_NONE;
+    for (uint32_t i = s->order.head; i != PENDING_NONE; i = pending_at(s, i)->newer) {
+        const struct pending *p = pending_at(s, i);
+        must(p->where != PENDING_DEAD);
+        must(p->older == older);
+        must(older == PENDING_NONE || pending_at(s, older)->seq < p->seq);
+        must(pending_find(s, p->seq) == i);
+        must(p->seq < c->next_seq);
+        must(p->cseq <= c->delivered_cseq);
+        older = i;
+        n++;
+    }
+    must(s->order.tail == older);
+    return n;
+}
+
+static uint32_t check_place(const struct pending_set *s, const struct pending_list *l,
+                            enum pending_where where) {
+    uint32_t n = 0, before = PENDING_NONE;
+    for (uint32_t i = l->head; i != PENDING_NONE; i = pending_at(s, i)->after) {
+        must(pending_at(s, i)->where == where);
+        must(pending_at(s, i)->before == before);
+        must(where != PENDING_WAIT || before == PENDING_NONE ||
+             pending_at(s, before)->ts <= pending_at(s, i)->ts);
+        before = i;
+        n++;
+    }
+    must(l->tail == before);
+    return n;
+}
+
+static void check_heap(const struct pending_set *s) {
+    for (uint32_t at = 0; at < s->heap_len; at++) {
+        must(pending_at(s, s->heap[at].item)->where == PENDING_HEAP);
+        must(pending_at(s, s->heap[at].item)->before == at);
+        must(at == 0 || s->heap[(at - 1) / 2].deadline <= s->heap[at].deadline);
+    }
+}
+
+static void check_dirty(const struct pending_set *s) {
+    uint32_t n = 0;
+    for (uint32_t i = s->dirty.head; i != PENDING_NONE; i = pending_at(s, i)->dirty_next) {
+        must(pending_at(s, i)->dirty);
+        n++;
+    }
+    must(n == s->dirty_count);
+}
+
+static void check_count(struct consumer *c) {
+    consumer_count(c);
+    uint64_t n = 0, to = c->st->visible_seq;
+    for (uint64_t seq = index_next(&c->st->index, c->next_seq, to); seq;
+         seq = index_next(&c->st->index, seq + 1, to))
+        n += consumer_wants(c, seq);
+    must(n == c->num_pending);
+}
+
+bool consumer_is_sound(struct consumer *c) {
+    must(c && c->st);
+    must(c->next_seq > 0);
+    must(c->floor_cseq <= c->delivered_cseq);
+    const struct pending_set *s = &c->pending;
+    must(check_order(c) == s->count);
+    must(check_place(s, &s->gone, PENDING_DEAD) == s->dead);
+    must(check_place(s, &s->queue, PENDING_QUEUE) == s->queued);
+    must(check_place(s, &s->wait, PENDING_WAIT) + s->queued + s->heap_len <= s->count);
+    check_heap(s);
+    check_dirty(s);
+    check_count(c);
+    return true;
+}
