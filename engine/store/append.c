@@ -183,11 +183,12 @@ static uint64_t left_after(struct store *s) {
     return left - align_up(frame_at(s, s->sealed + 1)->used + FRAME_OVERHEAD, s->block);
 }
 
-/* Only records that are not messages may use the end of the last segment there is. */
-static bool reserved(const struct store *s, const struct rec *r, uint64_t left) {
+/* Only records that are not messages may use the last quarter of the last segment there is. */
+static bool reserved(struct store *s, const struct rec *r, uint64_t left) {
     if (r->kind != REC_MESSAGE || !s->maker.no_space || s->ready_count) return false;
-    uint64_t reserve = s->place ? s->place->size / 4 : 0;
-    return left < (reserve < (1 << 20) ? reserve : (1 << 20));
+    if (s->place && left >= s->place->size / 4) return false;
+    s->maker.waited = true;
+    return true;
 }
 
 /* Opens a frame in which `bytes` of frames fit into its segment, after sealing the one being filled. */

@@ -228,6 +228,7 @@ static bool worth_sealing(struct store *s) {
 
 static uint64_t closing_due(const struct store *s) {
     if (s->closed_off || s->filling || s->failed || !s->place || s->durable < s->sealed) return UINT64_MAX;
+    if (s->maker.no_space) return UINT64_MAX; /* what is left is for records */
     return s->append_ns + CLOSING_NS;
 }
 

@@ -125,8 +125,9 @@ void reclaim_run(struct store *s) {
         s->rewrite_asked = 0;
     }
     uint64_t now = io_now(s->io);
-    if (!s->rewrite_asked && now >= s->reclaim_ns) {
+    if (!s->rewrite_asked && (now >= s->reclaim_ns || s->reclaim_segno != s->next_segno)) {
         s->reclaim_ns = now + LOOK_NS;
+        s->reclaim_segno = s->next_segno;
         ask(s);
     }
     trim(s);
