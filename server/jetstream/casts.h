@@ -22,7 +22,7 @@ enum cast_kind {
 };
 enum cast_flag { CAST_DIRECT = 1, CAST_MEMORY = 2 }; /* of CAST_ADD */
 
-enum { CAST_PARTS = 4, CAST_WORDS = 8 };
+enum { CAST_PARTS = 4, CAST_WORDS = 10 };
 
 struct cast {
     uint8_t kind, flag;

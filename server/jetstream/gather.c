@@ -16,7 +16,17 @@
 
 enum { NAMES_LIMIT = 1024, LIST_LIMIT = 256 };
 enum gather_what { GATHER_ACCOUNT, GATHER_LIST };
-enum { U_MEMORY, U_STORAGE, U_STREAMS, U_CONSUMERS, U_TOTAL, U_ERRORS, U_COUNT };
+enum {
+    U_MEMORY,
+    U_STORAGE,
+    U_STREAMS,
+    U_CONSUMERS,
+    U_TOTAL,
+    U_ERRORS,
+    U_RESERVED_MEMORY,
+    U_RESERVED_STORAGE,
+    U_COUNT
+};
 
 struct api_gather {
     enum gather_what what;
@@ -62,6 +72,8 @@ static void usage(struct js *js, uint64_t sum[U_COUNT]) {
     sum[U_CONSUMERS] += js->consumers_n;
     sum[U_TOTAL] += js->api_total;
     sum[U_ERRORS] += js->api_errors;
+    sum[U_RESERVED_MEMORY] += (uint64_t)js->dir.reserved_memory; /* only shard 0 keeps count */
+    sum[U_RESERVED_STORAGE] += (uint64_t)js->dir.reserved_storage;
 }
 
 /* One line a name: the stream as lists show it, or nothing when it is gone. */
@@ -91,8 +103,8 @@ static void account_put(struct api_req *r) {
     struct text *t = api_begin(r);
     text_key_u64(t, "memory", sum[U_MEMORY]);
     text_key_u64(t, "storage", sum[U_STORAGE]);
-    text_key_i64(t, "reserved_memory", js->dir.reserved_memory);
-    text_key_i64(t, "reserved_storage", js->dir.reserved_storage);
+    text_key_u64(t, "reserved_memory", sum[U_RESERVED_MEMORY]);
+    text_key_u64(t, "reserved_storage", sum[U_RESERVED_STORAGE]);
     text_key_u64(t, "streams", sum[U_STREAMS]);
     text_key_u64(t, "consumers", sum[U_CONSUMERS]);
     text_key(t, "limits");
