@@ -72,7 +72,7 @@ struct model {
 /* The bytes of a message; valid until the next call. */
 struct mr_bytes model_payload(uint64_t instance, uint64_t content);
 struct mr_bytes model_subject(uint64_t content);
-/* The header block that carries an id (0: none), and the id. */
+/* The header block that carries an id (none for 0 and odd ones, which come as an option only), and the id. */
 struct mr_bytes model_header(uint64_t id);
 struct mr_bytes model_id(uint64_t id);
 struct mr_bytes model_extra(uint64_t instance, uint32_t version); /* 12 bytes */
