@@ -75,6 +75,7 @@ struct conns {
     struct outbox_pools chunks;
     struct ingest ingest;
     struct io_timer stall, sweep;
+    bool stuck; /* the message being published met a client that has stopped reading */
     struct rng rng;
     uint8_t *line; /* room for the longest line before a message */
     size_t line_cap, count;

@@ -57,8 +57,9 @@ static bool count(struct conn_sub *s) {
 }
 
 /* Much is pending: the publisher is to pause until it is less, and again and again for as long as the client
- * gets on with reading, so that publishers keep its pace. One that has stopped reading costs them PROGRESS_NS
- * at most; then it fills up and is closed. */
+ * gets on with reading, so that publishers keep its pace. One that has stopped reading for PROGRESS_NS,
+ * perhaps only because its machine is busy, slows them down to a pause for each buffer they send, as in
+ * nats-server: it fills up in seconds, not milliseconds, and is then closed. */
 static void stall(struct conn *c, struct route_msg *m) {
     struct conns *cs = c->cs;
     uint64_t now = io_now(cs->io);
@@ -66,9 +67,14 @@ static void stall(struct conn *c, struct route_msg *m) {
         c->stalling = true;
         c->progress_ns = now;
     }
-    if (now - c->progress_ns > PROGRESS_NS) return;
-    m->congested = true;
     conns_arm_stall(cs);
+    bool stopped = now - c->progress_ns > PROGRESS_NS;
+    if (stopped && m->cid == 0) return; /* the server itself does not wait */
+    if (stopped && map_u64_get(&cs->by_cid, m->cid)) {
+        cs->stuck = true;
+    } else {
+        m->congested = true; /* those of other shards are told now and then */
+    }
 }
 
 static void trace_msg(const struct conn *c, const struct conn_sub *s, const struct msg *m, struct span hdr) {

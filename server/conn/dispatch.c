@@ -117,10 +117,13 @@ static void publish(struct conn *c, const struct op *op) {
     }
     if (c->opts.verbose) conn_ok(c);
     struct route_msg m = {.msg = op->msg, .cid = c->cid, .no_echo = !c->opts.echo};
+    cs->stuck = false;
     size_t took = route_publish(cs->route, &m);
     if (!list_empty(&cs->retired)) conns_reap_subs(cs);
     if (took == 0 && op->msg.reply.n && c->opts.no_responders) no_responders(c, &op->msg);
-    if (m.congested && c->phase == CONN_OPEN) conn_pause(c, PAUSE_CONGESTED);
+    if (c->phase != CONN_OPEN || !(m.congested || (cs->stuck && !c->paused_once))) return;
+    c->paused_once |= cs->stuck;
+    conn_pause(c, PAUSE_CONGESTED);
 }
 
 /* --- the others --- */

@@ -170,6 +170,7 @@ void conn_on_recv(struct io_op *op, int64_t res) {
     }
     if (res > 0) {
         c->fed_ns = io_now(cs->io);
+        c->paused_once = false;
         receive(c, op->buf, (size_t)res);
     }
     settle(c);

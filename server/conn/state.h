@@ -37,7 +37,8 @@ struct conn {
     uint64_t in_msgs, in_bytes, heard_ns; /* last PUB, SUB, UNSUB, PING or CONNECT */
     uint64_t fed_ns;                      /* last bytes of any kind */
     uint64_t pinged_ns;                   /* last PING to it, 0 = never */
-    bool connected, first_pong, eof, is_closing;
+    bool connected, first_pong, eof;
+    bool paused_once; /* for the buffer being handled, because of a client that has stopped reading */
     enum err recv_err;
     struct connect_opts opts;
     struct map_str subs;    /* by sid */

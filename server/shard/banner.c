@@ -77,7 +77,8 @@ void banner_print(struct log *log, const struct options *o, const struct startup
     log_line(log, LOG_INFO, "  Name:     %s", f->server_name);
     log_line(log, LOG_INFO, "  ID:       %s", f->server_id);
     if (o->config_file[0] != '\0') log_line(log, LOG_INFO, "  Config:   %s", o->config_file);
-    log_line(log, LOG_INFO, "  Shards:   %u over %s%s%s", f->shards, f->io_backend,
+    bool ring = strcmp(f->io_backend, "uring") == 0;
+    log_line(log, LOG_INFO, "  Shards:   %u over %s%s%s%s", f->shards, ring ? "io_" : "", f->io_backend,
              f->start_ns > 0 ? ", up after " : "", f->start_ns > 0 ? time_text(took, f->start_ns) : "");
     if (f->io_why) log_line(log, LOG_WARN, "no io_uring: %s", f->io_why);
     log_line(log, LOG_INFO, "  Limits:   %lld clients, %s a message, %s pending a client",

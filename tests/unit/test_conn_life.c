@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include "base/rng.h"
+#include "conn/state.h"
 #include "conn_host.h"
 #include "wire/connect.h"
 
@@ -382,6 +383,46 @@ static void stalled_publisher(void) {
     }
     hears(&p, "PONG\r\nINFO{ci} \r\n");
     CHECK_EQ(h.closed, 0);
+    client_close(&slow);
+    client_close(&p);
+    host_close(&h);
+}
+
+/* One that has stopped reading for good: its publisher is slowed down to a buffer now and then, not stopped,
+ * until the bound is reached and the client goes. What the server itself publishes does not wait for it. */
+static void stuck_subscriber(void) {
+    struct host h;
+    struct client slow, p;
+    host_defaults(&h);
+    h.log.level = LOG_DEBUG;
+    h.limits.max_pending = 2 << 20;
+    host_open(&h);
+    start(&slow, &h, 1, Q0 "SUB a 1\r\n");
+    start(&p, &h, 2, Q0);
+    publish_many(&p, "a", 60000, 33); /* past three quarters */
+    for (int i = 0; i < 400; i++) {   /* until it counts as stopped */
+        io_tick(h.io, io_now(h.io) + MS_);
+        conns_flush(&h.cs);
+        io_clock_refresh(h.io);
+    }
+    CHECK_EQ(h.closed, 0);
+    struct conn *c = container_of(h.cs.all.next, struct conn, all);
+    CHECK(c->out.pending > c->stall_at);
+    struct route_msg m = {.msg = {.subject = SPAN_LIT("a")}};
+    CHECK_EQ(route_publish(h.route, &m), 1);
+    CHECK(!m.congested);
+    m.cid = 99; /* a client of another shard */
+    CHECK_EQ(route_publish(h.route, &m), 1);
+    CHECK(m.congested);
+    size_t before = c->out.pending;
+    publish_many(&p, "a", 1000, 50); /* one buffer: a pause, then all of it */
+    for (int i = 0; i < 1000 && c->out.pending - before < 50000; i++) pump(&h);
+    CHECK_EQ(c->out.pending - before, 50 * (strlen("MSG a 1 1000\r\n") + 1002));
+    CHECK_EQ(h.closed, 0);
+    publish_many(&p, "a", 60000, 20);
+    pump_until(&h, one_closed);
+    CHECK_EQ(h.closed_cid, 1);
+    log_has(&h, "cid:1 - Slow Consumer Detected: MaxPending of 2097152 Exceeded\n");
     client_close(&slow);
     client_close(&p);
     host_close(&h);
@@ -970,8 +1011,8 @@ static void crowd_auto(void) { crowd(IO_AUTO, 9); }
 CHECK_MAIN(CASE(info_fields), CASE(a_full_server), CASE(control_lines), CASE(subscription_limits),
            CASE(headers_are_cut_off), CASE(large_payloads_posix), CASE(large_payloads_auto),
            CASE(ingest_budget), CASE(idle_gatherer), CASE(max_pending), CASE(write_deadline),
-           CASE(outbox_memory), CASE(stalled_publisher), CASE(parked_posix), CASE(parked_auto),
-           CASE(closed_while_parked), CASE(barrier_holds_pong), CASE(barrier_and_verbose),
+           CASE(outbox_memory), CASE(stalled_publisher), CASE(stuck_subscriber), CASE(parked_posix),
+           CASE(parked_auto), CASE(closed_while_parked), CASE(barrier_holds_pong), CASE(barrier_and_verbose),
            CASE(barrier_and_eof), CASE(parked_and_pinged), CASE(ended_in_a_delivery), CASE(stale_client),
            CASE(answering_client), CASE(auth_timeout), CASE(authorization), CASE(lame_duck),
            CASE(last_words_leave), CASE(closed_while_sending), CASE(the_error_survives_posix),

@@ -487,7 +487,7 @@ static void banner(void) {
                               .server_id = "NID",
                               .server_name = "east",
                               .shards = 2,
-                              .io_backend = "io_uring",
+                              .io_backend = "uring",
                               .port = 4222,
                               .store_dir = "./data",
                               .fs = {.type = "ext4", .free_bytes = 10ull << 30, .direct = true},
