@@ -1,9 +1,10 @@
 /* append.c - one message into a stream.
  *
- * Happy path: the stream admits it and names its sequence, the log takes the record, the stream applies it, an entry waits
- * for the frame. Every refusal comes before anything changed: the stream's own (limits, expectations, duplicate), the
- * shard's share of the configured storage, a full queue or log (MR_BUSY), no space, a failed log. A message id that is not
- * in the message's headers is logged ahead of it, so that it is known again after a restart. */
+ * Happy path: the stream admits it and names its sequence, the log takes the record, the stream applies it,
+ * an entry waits for the frame. Every refusal comes before anything changed: the stream's own (limits,
+ * expectations, duplicate), the shard's share of the configured storage, a full queue or log (MR_BUSY), no
+ * space, a failed log. A message id that is not in the message's headers is logged ahead of it, so that it is
+ * known again after a restart. */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -35,7 +36,8 @@ static bool id_in_headers(const struct mr_msg *m, struct span id) {
     return hdr.n && span_eq(header_value(hdr, SPAN_LIT("Nats-Msg-Id")), id);
 }
 
-/* Left without its message by a refusal, the record says nothing: the sequence is taken by a message with its own id. */
+/* Left without its message by a refusal, the record says nothing: the sequence is taken by a message with its
+ * own id. */
 static enum err log_id(struct mr_stream *s, uint64_t seq, struct span id) {
     uint8_t small[8 + ID_ON_STACK], *p = id.n <= ID_ON_STACK ? small : malloc(8 + id.n);
     if (!p) return ERR_NOMEM;
@@ -72,8 +74,8 @@ static enum mr_status put_record(struct mr_stream *s, const struct mr_msg *m, co
     return write_record(s, &r, loc);
 }
 
-static void apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o, const struct stream_verdict *v,
-                  uint64_t loc) {
+static void apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
+                  const struct stream_verdict *v, uint64_t loc) {
     struct stream_put p = {.seq = v->seq,
                            .loc = loc,
                            .ts = v->ts,
@@ -108,7 +110,8 @@ enum mr_status mr_append(struct mr_stream *s, const struct mr_msg *m, const stru
     enum mr_status e = over_share(s, m);
     if (e != MR_OK) return e;
     if (!cq_room(mrs_queue(s), note)) return MR_BUSY;
-    if (!list_empty(&s->stale) && mrs_log_full(s)) return MR_BUSY; /* its limits come before what they remove */
+    if (!list_empty(&s->stale) && mrs_log_full(s))
+        return MR_BUSY; /* its limits come before what they remove */
     uint64_t loc = 0;
     if ((e = put_record(s, m, opts, &v, &loc)) != MR_OK) return e;
     apply(s, m, opts, &v, loc);

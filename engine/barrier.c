@@ -1,6 +1,7 @@
-/* barrier.c - "tell me when all of this is durable": an entry behind everything that waits, in the queue of each log it is
- * asked of. Progress that rides is written this turn for it. One that spans several queues is counted down, and the last
- * queue to pass it reports. MR_BUSY when a queue has no room, before anything was pushed. */
+/* barrier.c - "tell me when all of this is durable": an entry behind everything that waits, in the queue of
+ * each log it is asked of. Progress that rides is written this turn for it. One that spans several queues is
+ * counted down, and the last queue to pass it reports. MR_BUSY when a queue has no room, before anything was
+ * pushed. */
 #include "engine.h"
 
 #include "base/must.h"
@@ -38,7 +39,8 @@ static enum mr_status whole_shard(struct mr_shard *sh, struct cq_entry e, struct
     return MR_OK;
 }
 
-enum mr_status mr_barrier(struct mr_shard *shard, struct mr_stream *stream, uint64_t tag, struct mr_bytes note) {
+enum mr_status mr_barrier(struct mr_shard *shard, struct mr_stream *stream, uint64_t tag,
+                          struct mr_bytes note) {
     must(!stream || (stream->shard == shard && !stream->deleted));
     if (note.n > CQ_NOTE_MAX) return MR_INVAL;
     if (!room(shard, stream ? stream->log : NULL, note.n)) return MR_BUSY;

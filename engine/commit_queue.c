@@ -1,8 +1,9 @@
 /* commit_queue.c - a ring of entries with their notes behind them.
  *
- * Entries are contiguous and 8-byte aligned; one that would cross the ring's end leaves a CQ_SKIP entry (or, when not even
- * that fits, nothing) and begins at the front. An empty ring starts again at the front, so that a shard with little
- * outstanding stays within a few cache lines. Nothing can fail but memory at cq_init(); who pushes has asked cq_room(). */
+ * Entries are contiguous and 8-byte aligned; one that would cross the ring's end leaves a CQ_SKIP entry (or,
+ * when not even that fits, nothing) and begins at the front. An empty ring starts again at the front, so that
+ * a shard with little outstanding stays within a few cache lines. Nothing can fail but memory at cq_init();
+ * who pushes has asked cq_room(). */
 #include "commit_queue.h"
 
 #include <stdlib.h>
@@ -13,7 +14,9 @@
 enum { ENTRY_ALIGN = 8 };
 static_must(sizeof(struct cq_entry) % ENTRY_ALIGN == 0);
 
-static size_t entry_size(size_t note_size) { return align_up(sizeof(struct cq_entry) + note_size, ENTRY_ALIGN); }
+static size_t entry_size(size_t note_size) {
+    return align_up(sizeof(struct cq_entry) + note_size, ENTRY_ALIGN);
+}
 static size_t offset_of(const struct commit_queue *q, uint64_t pos) { return (size_t)(pos & (q->size - 1)); }
 static struct cq_entry *entry_at(const struct commit_queue *q, uint64_t pos) {
     must(pos < q->tail);
@@ -23,7 +26,8 @@ static struct cq_entry *entry_at(const struct commit_queue *q, uint64_t pos) {
 enum err cq_init(struct commit_queue *q, size_t size) {
     must(size >= 4 * entry_size(CQ_NOTE_MAX));
     must((size & (size - 1)) == 0);
-    *q = (struct commit_queue){.size = size, .last = UINT64_MAX, .open_first = UINT64_MAX, .open_last = UINT64_MAX};
+    *q = (struct commit_queue){
+        .size = size, .last = UINT64_MAX, .open_first = UINT64_MAX, .open_last = UINT64_MAX};
     q->buf = malloc(size);
     return q->buf ? ERR_OK : ERR_NOMEM;
 }
@@ -50,7 +54,8 @@ bool cq_room(const struct commit_queue *q, size_t note_size) {
 static bool extends_last(const struct commit_queue *q, const struct cq_entry *e) {
     if (e->kind != CQ_VISIBLE || q->last == UINT64_MAX || q->last < q->read) return false;
     const struct cq_entry *l = entry_at(q, q->last);
-    return l->kind == CQ_VISIBLE && l->stream == e->stream && l->frame == e->frame && l->durable == e->durable;
+    return l->kind == CQ_VISIBLE && l->stream == e->stream && l->frame == e->frame &&
+           l->durable == e->durable;
 }
 
 static void fill_end(struct commit_queue *q, size_t n) {

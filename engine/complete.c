@@ -1,10 +1,10 @@
 /* complete.c - the end of a turn: what the watermarks have passed is finished, and the host is called.
  *
- * Happy path: entries leave a log's queue while their frame is at or below its watermark; streams' visible sequences move,
- * operations are reported in batches, then consumers that wait for something are called. Entries of a failed log are
- * reported with MR_FAILED and move nothing. A callback may delete any stream or consumer, also those of the very batch:
- * entries hold a reference, the batch is patched, consumers leave their lists. What callbacks hand in is finished in a later turn,
- * so that a turn ends. */
+ * Happy path: entries leave a log's queue while their frame is at or below its watermark; streams' visible
+ * sequences move, operations are reported in batches, then consumers that wait for something are called.
+ * Entries of a failed log are reported with MR_FAILED and move nothing. A callback may delete any stream or
+ * consumer, also those of the very batch: entries hold a reference, the batch is patched, consumers leave
+ * their lists. What callbacks hand in is finished in a later turn, so that a turn ends. */
 #include "engine.h"
 
 #include "base/must.h"
@@ -15,7 +15,9 @@ struct gate {
     bool failed;
 };
 
-struct commit_queue *mrs_queue(struct mr_stream *s) { return s->log ? &s->log->queue : &s->shard->memory; }
+struct commit_queue *mrs_queue(struct mr_stream *s) {
+    return s->log ? &s->log->queue : &s->shard->memory;
+}
 
 void mrs_push(struct mr_stream *s, struct cq_entry e, struct span note) {
     must(!s->deleted);
@@ -62,12 +64,13 @@ static void report(struct mr_shard *sh, const struct cq_entry *e, uint8_t status
     must(e->kind >= CQ_APPEND && e->kind <= CQ_BARRIER);
     struct span note = cq_note(e);
     sh->batch_refs[sh->batch_count] = e->stream;
-    sh->batch[sh->batch_count++] = (struct mr_done){.kind = kinds[e->kind],
-                                                    .status = status,
-                                                    .stream = e->stream && !e->stream->deleted ? e->stream : NULL,
-                                                    .seq = e->seq,
-                                                    .tag = e->tag,
-                                                    .note = {note.p, note.n}};
+    sh->batch[sh->batch_count++] =
+        (struct mr_done){.kind = kinds[e->kind],
+                         .status = status,
+                         .stream = e->stream && !e->stream->deleted ? e->stream : NULL,
+                         .seq = e->seq,
+                         .tag = e->tag,
+                         .note = {note.p, note.n}};
 }
 
 static void finish(struct mr_shard *sh, const struct cq_entry *e, uint8_t status) {
@@ -149,9 +152,11 @@ static void call_host(struct mr_shard *sh, struct mr_consumer *c) {
 static void run_events(struct mr_shard *sh) {
     struct list now;
     if (list_empty(&sh->events)) return;
-    list_add_after(&sh->events, &now); /* takes this turn's events over: what callbacks add waits for the next */
+    list_add_after(&sh->events,
+                   &now); /* takes this turn's events over: what callbacks add waits for the next */
     list_del(&sh->events);
-    for (struct list *pos; (pos = list_pop(&now));) call_host(sh, container_of(pos, struct mr_consumer, event));
+    for (struct list *pos; (pos = list_pop(&now));)
+        call_host(sh, container_of(pos, struct mr_consumer, event));
 }
 
 /* In interval mode acknowledged means with the kernel. */

@@ -1,7 +1,7 @@
 /* consumer_api.c - consumers through the public interface: made, changed, deleted, found.
  *
- * A consumer of a memory stream, and an ephemeral one in memory, has no records. An update is applied at once; its full
- * record follows with the turn's progress. */
+ * A consumer of a memory stream, and an ephemeral one in memory, has no records. An update is applied at
+ * once; its full record follows with the turn's progress. */
 #include "engine.h"
 
 #include "base/must.h"
@@ -71,7 +71,9 @@ struct mr_consumer *mr_consumer_after(struct mr_stream *s, struct mr_consumer *a
 const struct mr_consumer_config *mr_consumer_config(const struct mr_consumer *c) { return &c->c.conf.c; }
 void mr_consumer_set_user(struct mr_consumer *c, void *user) { c->user = user; }
 void *mr_consumer_user(const struct mr_consumer *c) { return c->user; }
-struct mr_stream *mr_consumer_stream(const struct mr_consumer *c) { return c->s; }
+struct mr_stream *mr_consumer_stream(const struct mr_consumer *c) {
+    return c->s;
+}
 
 void mr_consumer_state(const struct mr_consumer *c, struct mr_consumer_state *out) {
     consumer_state((struct consumer *)&c->c, out);

@@ -1,8 +1,9 @@
 /* deliver.c - the next message of a consumer, and the client's answer to it.
  *
- * Happy path: the consumer chooses, the record is fetched, the choice counts as delivered. Nothing counts before the
- * message is in hand: MR_LATER and MR_TOO_LARGE leave everything as it was. A damaged message is lost and the next one
- * chosen. An ack that wants to be confirmed waits, as an open entry, for the record that holds the state it left behind. */
+ * Happy path: the consumer chooses, the record is fetched, the choice counts as delivered. Nothing counts
+ * before the message is in hand: MR_LATER and MR_TOO_LARGE leave everything as it was. A damaged message is
+ * lost and the next one chosen. An ack that wants to be confirmed waits, as an open entry, for the record
+ * that holds the state it left behind. */
 #include "engine.h"
 
 #include "base/must.h"
@@ -32,7 +33,8 @@ static enum mr_status nothing(struct mr_consumer *c, enum mr_status why) {
     return why;
 }
 
-static enum mr_status deliver(struct mr_consumer *c, const struct choice *ch, int64_t now, struct mr_delivery *out) {
+static enum mr_status deliver(struct mr_consumer *c, const struct choice *ch, int64_t now,
+                              struct mr_delivery *out) {
     struct mr_msg_view v;
     enum err e = mrs_fetch(c->s, ch->seq, ch->loc, &c->wait, &v);
     if (e == ERR_LATER) return nothing(c, MR_LATER);
@@ -67,7 +69,8 @@ enum mr_status mr_consumer_next(struct mr_consumer *c, int64_t now, size_t bytes
     }
 }
 
-/* The entry that reports an ack when the consumer's state is durable, or at the next turn when it is kept in memory. */
+/* The entry that reports an ack when the consumer's state is durable, or at the next turn when it is kept in
+ * memory. */
 static void wait_for_record(struct mr_consumer *c, const struct mr_ack *a) {
     struct cq_entry e = {.kind = CQ_ACK, .seq = a->seq, .tag = a->tag};
     mrs_push(c->s, e, span_of_bytes(a->note));

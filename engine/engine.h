@@ -1,13 +1,14 @@
 /* engine.h - what the engine's units share: a shard, its logs, its streams and their consumers. Private.
  *
- * One turn (shard.c, mr_shard_tick): what fell due by time; progress and rewritten records into the logs; one commit a log;
- * then, and only there, the callbacks: finished operations, consumers that have something to deliver. So no callback runs
- * inside the call that caused it, and a view handed out in one lives until the next turn's commit.
+ * One turn (shard.c, mr_shard_tick): what fell due by time; progress and rewritten records into the logs; one
+ * commit a log; then, and only there, the callbacks: finished operations, consumers that have something to
+ * deliver. So no callback runs inside the call that caused it, and a view handed out in one lives until the
+ * next turn's commit.
  *
- * Life of an operation on a file stream: decide (stream/) -> record into the log (store/) -> apply (stream/) -> entry in
- * the log's commit queue -> the watermark passes its frame -> visible, on_done. The record comes before the decision is
- * applied, so that a log without room changes nothing. A memory stream differs in where the record goes (memlog) and in
- * that its entries are finished by the next turn.
+ * Life of an operation on a file stream: decide (stream/) -> record into the log (store/) -> apply (stream/)
+ * -> entry in the log's commit queue -> the watermark passes its frame -> visible, on_done. The record comes
+ * before the decision is applied, so that a log without room changes nothing. A memory stream differs in
+ * where the record goes (memlog) and in that its entries are finished by the next turn.
  */
 #pragma once
 #include "base/list.h"
@@ -25,39 +26,40 @@
 #include "stream/stream.h"
 
 enum {
-    DONE_BATCH = 64,            /* operations reported in one on_done */
-    QUEUE_BYTES = 8 << 20,      /* bound of what waits for a log's watermark */
+    DONE_BATCH = 64,       /* operations reported in one on_done */
+    QUEUE_BYTES = 8 << 20, /* bound of what waits for a log's watermark */
     BARRIERS_MAX = 1 << 16,
-    SEGMENT_MIN = 4 << 20,      /* what the store begins with */
-    DAMAGE_KEPT = 64,           /* damages named one by one after a recovery */
-    EXPIRE_BUDGET = 2048,       /* messages dropped for their age a stream and turn */
-    REWRITE_BUDGET = 1 << 20,   /* bytes of full records written again a turn */
+    SEGMENT_MIN = 4 << 20,    /* what the store begins with */
+    DAMAGE_KEPT = 64,         /* damages named one by one after a recovery */
+    EXPIRE_BUDGET = 2048,     /* messages dropped for their age a stream and turn */
+    REWRITE_BUDGET = 1 << 20, /* bytes of full records written again a turn */
 };
-#define RIDE_NS        ((uint64_t)10 * 1000 * 1000) /* how long plain acks and delivery counts wait for their record */
+#define RIDE_NS                                                                                              \
+    ((uint64_t)10 * 1000 * 1000) /* how long plain acks and delivery counts wait for their record */
 #define SPACE_RETRY_NS ((uint64_t)500 * 1000 * 1000)
 #define CLOSE_WAIT_NS  ((uint64_t)10 * 1000 * 1000 * 1000)
 
 struct shard_log {
     struct mr_shard *shard;
     struct store *store;
-    uint32_t index;        /* log-XXXX */
-    uint32_t next_stream;  /* number of the next stream made here */
+    uint32_t index;       /* log-XXXX */
+    uint32_t next_stream; /* number of the next stream made here */
     uint32_t streams_count;
     struct map_u64 streams; /* number -> struct mr_stream */
     struct commit_queue queue;
-    uint64_t written, durable; /* watermarks as last told */
-    uint64_t last_frame;       /* frame of the newest record appended */
-    struct list dirty;         /* consumers with progress to log */
-    uint64_t dirty_since;      /* monotonic; when `dirty` became non-empty */
-    struct list stale;         /* streams whose full record is to be written */
+    uint64_t written, durable;                  /* watermarks as last told */
+    uint64_t last_frame;                        /* frame of the newest record appended */
+    struct list dirty;                          /* consumers with progress to log */
+    uint64_t dirty_since;                       /* monotonic; when `dirty` became non-empty */
+    struct list stale;                          /* streams whose full record is to be written */
     struct list twice_streams, twice_consumers; /* their full record gets a second copy, in a later frame */
-    uint64_t retry_ns;         /* 0, or when `dirty` and `stale` are tried again: UINT64_MAX = with the next commit */
-    bool confirm;              /* an open entry wants its record on disk, whatever the log's mode */
-    bool wanted;               /* an open entry waits for progress: no riding */
+    uint64_t retry_ns; /* 0, or when `dirty` and `stale` are tried again: UINT64_MAX = with the next commit */
+    bool confirm;      /* an open entry wants its record on disk, whatever the log's mode */
+    bool wanted;       /* an open entry waits for progress: no riding */
     bool failed;
-    bool gone;                 /* something was deleted since the last directory record */
-    uint64_t directory_segno;  /* where the newest directory record lies; 0 = none */
-    uint64_t rewrite_segno;    /* asked for by the store; 0 = nothing */
+    bool gone;                /* something was deleted since the last directory record */
+    uint64_t directory_segno; /* where the newest directory record lies; 0 = none */
+    uint64_t rewrite_segno;   /* asked for by the store; 0 = nothing */
     bool recovering;
 };
 
@@ -78,12 +80,13 @@ struct mr_stream {
     struct list consumers; /* by creation */
     struct list armed;     /* consumers that wait to be called */
     size_t consumers_count;
-    uint64_t bytes_seen;   /* as counted in the shard's total */
-    uint64_t full_segno;   /* where the newest full record lies */
+    uint64_t bytes_seen; /* as counted in the shard's total */
+    uint64_t full_segno; /* where the newest full record lies */
     uint64_t full_frame;
-    uint64_t dead_segno;   /* lowest segment with a message that died since: the full record still counts on it */
-    uint64_t id_seq;       /* recovery: the message that brings ... */
-    uint8_t *id;           /* ... this id, which is not in its headers */
+    uint64_t
+        dead_segno;  /* lowest segment with a message that died since: the full record still counts on it */
+    uint64_t id_seq; /* recovery: the message that brings ... */
+    uint8_t *id;     /* ... this id, which is not in its headers */
     size_t id_size;
     struct io_timer timer; /* the first message grows too old */
     void *user;
@@ -92,17 +95,17 @@ struct mr_stream {
 struct mr_consumer {
     struct consumer c;
     struct mr_stream *s;
-    struct span name;   /* owned */
-    struct list link;   /* the stream's consumers */
-    struct list armed;  /* mr_consumer_next() had nothing: to be called when it has */
-    struct list event;  /* to be called this turn */
-    struct list dirty;  /* progress to log */
-    struct list twice;  /* second copy to be written */
+    struct span name;  /* owned */
+    struct list link;  /* the stream's consumers */
+    struct list armed; /* mr_consumer_next() had nothing: to be called when it has */
+    struct list event; /* to be called this turn */
+    struct list dirty; /* progress to log */
+    struct list twice; /* second copy to be written */
     struct list due;
-    bool ready;         /* event: on_ready */
-    bool logged;        /* has records: not on a memory stream, nor an ephemeral one in memory */
-    bool loaded;        /* recovery: its full record was seen */
-    bool listed;        /* recovery: the directory at hand names it */
+    bool ready;  /* event: on_ready */
+    bool logged; /* has records: not on a memory stream, nor an ephemeral one in memory */
+    bool loaded; /* recovery: its full record was seen */
+    bool listed; /* recovery: the directory at hand names it */
     uint64_t full_segno, full_frame;
     struct store_wait wait; /* for the block with the next message */
     struct io_timer timer;  /* an ack wait runs out */
@@ -130,7 +133,7 @@ struct mr_shard {
     struct memlog *mem;         /* opened with the first memory stream */
     struct commit_queue memory; /* frames are turns */
     uint64_t turn;
-    uint64_t *mem_dead;         /* freed when this turn's views are gone */
+    uint64_t *mem_dead; /* freed when this turn's views are gone */
     size_t mem_dead_len, mem_dead_cap;
     bool mem_viewed;
     uint64_t memory_max, file_max, memory_bytes, file_bytes; /* this shard's share; as nats-server counts */
@@ -199,8 +202,8 @@ void mrc_touched(struct mr_consumer *c);
 void mrc_owe_full(struct mr_consumer *c);
 void shard_log_progress(struct shard_log *l);
 uint64_t shard_log_progress_at(const struct shard_log *l); /* monotonic; UINT64_MAX = never */
-/* Write the full record now, and a second copy once this one is durable: a configuration that is lost would take all its
- * messages along, so one damaged record must not be all there is. */
+/* Write the full record now, and a second copy once this one is durable: a configuration that is lost would
+ * take all its messages along, so one damaged record must not be all there is. */
 enum err mrs_log_full(struct mr_stream *s) MUST_USE;
 enum err mrc_log_full(struct mr_consumer *c) MUST_USE;
 /* Write it when there is room. */
@@ -225,7 +228,8 @@ void shard_run_due(struct mr_shard *sh);
 
 /* --- read.c --- */
 /* The live message seq. ERR_LATER: w is set. ERR_CORRUPT: mrs_lost() is the caller's. */
-enum err mrs_fetch(struct mr_stream *s, uint64_t seq, uint64_t loc, struct store_wait *w, struct mr_msg_view *out) MUST_USE;
+enum err mrs_fetch(struct mr_stream *s, uint64_t seq, uint64_t loc, struct store_wait *w,
+                   struct mr_msg_view *out) MUST_USE;
 /* The message turned out damaged: it is gone and counted. */
 void mrs_lost(struct mr_stream *s, uint64_t seq);
 void shard_retry_waits(struct mr_shard *sh);

@@ -1,10 +1,10 @@
 /* env.c - opening a folder, and saying why not.
  *
- * Happy path: make the folder, look that nothing foreign is in it, lock it, read its identity (or write one, into a new
- * file that is renamed once durable), list the logs. What can fail is said in one line through the host's log and as a
- * status: MR_FOREIGN before anything is written into a folder that is not ours, MR_LOCKED, MR_FORMAT, MR_CORRUPT when both
- * copies of the identity are bad, MR_UNSUPPORTED on a network file system, whose locks and syncs promise too little. One
- * bad copy of the identity is mended from the other. */
+ * Happy path: make the folder, look that nothing foreign is in it, lock it, read its identity (or write one,
+ * into a new file that is renamed once durable), list the logs. What can fail is said in one line through the
+ * host's log and as a status: MR_FOREIGN before anything is written into a folder that is not ours,
+ * MR_LOCKED, MR_FORMAT, MR_CORRUPT when both copies of the identity are bad, MR_UNSUPPORTED on a network file
+ * system, whose locks and syncs promise too little. One bad copy of the identity is mended from the other. */
 #include "env.h"
 
 #include <fcntl.h>
@@ -109,7 +109,8 @@ static enum err look(struct mr_env *env, struct found *f) {
 /* A folder without our identity is taken only when there is nothing else in it. */
 static enum err refuse_foreign(struct mr_env *env, const struct found *f) {
     if (f->id || !f->foreign[0]) return ERR_OK;
-    env_log(env, MR_LOG_ERROR, "%s holds \"%s\" and no %s file: not a Millrace store%s; choose an empty folder", env->path,
+    env_log(env, MR_LOG_ERROR,
+            "%s holds \"%s\" and no %s file: not a Millrace store%s; choose an empty folder", env->path,
             f->foreign, ID_NAME, f->jetstream ? " (it looks like nats-server's)" : "");
     return ERR_FOREIGN;
 }
@@ -119,8 +120,10 @@ static enum err check_fs(struct mr_env *env) {
     enum err e = io_fs_of(env->io, env->dir_fd, &fs);
     if (e) return fail(env, e, "cannot tell the file system");
     if (!fs.network) return ERR_OK;
-    env_log(env, MR_LOG_ERROR, "%s is on a network file system (%s), which promises too little about locks and syncs; use a "
-            "local disk", env->path, fs.type);
+    env_log(env, MR_LOG_ERROR,
+            "%s is on a network file system (%s), which promises too little about locks and syncs; use a "
+            "local disk",
+            env->path, fs.type);
     return ERR_UNSUPPORTED;
 }
 
@@ -145,7 +148,8 @@ static void id_image(const struct store_id *id, uint8_t image[ID_FILE]) {
 }
 
 static enum err id_create(struct mr_env *env) {
-    struct store_id id = {.version = htole32(FORMAT_VERSION), .created_ns = (int64_t)htole64((uint64_t)io_wall(env->io))};
+    struct store_id id = {.version = htole32(FORMAT_VERSION),
+                          .created_ns = (int64_t)htole64((uint64_t)io_wall(env->io))};
     memcpy(id.magic, STORE_MAGIC, sizeof id.magic);
     env_random(env->io, id.uuid, sizeof id.uuid);
     id.crc = htole32(id_crc(&id));
@@ -182,7 +186,8 @@ static enum err id_choose(const struct store_id copy[2], const struct store_id *
 static enum err id_mend(struct mr_env *env, int fd, const struct store_id *id) {
     uint8_t image[ID_FILE];
     id_image(id, image);
-    env_log(env, MR_LOG_WARN, "%s/%s: one of its two copies is damaged, mending it from the other", env->path, ID_NAME);
+    env_log(env, MR_LOG_WARN, "%s/%s: one of its two copies is damaged, mending it from the other", env->path,
+            ID_NAME);
     return io_file_write(env->io, fd, image, sizeof image, 0, true);
 }
 
@@ -197,8 +202,8 @@ static enum err id_check(struct mr_env *env, int fd) {
     const struct store_id *id = NULL;
     e = id_choose(copy, &id);
     if (e == ERR_FORMAT) {
-        env_log(env, MR_LOG_ERROR, "%s was written by format version %u, this program reads version %u", env->path,
-                le32toh(id->version), (unsigned)FORMAT_VERSION);
+        env_log(env, MR_LOG_ERROR, "%s was written by format version %u, this program reads version %u",
+                env->path, le32toh(id->version), (unsigned)FORMAT_VERSION);
         return e;
     }
     if (e) return fail(env, e, "the identity file MILLRACE");
@@ -267,7 +272,8 @@ static enum err open_folder(struct mr_env *env) {
     if ((e = look(env, &f))) return fail(env, e, "cannot list");
     if ((e = refuse_foreign(env, &f))) return e;
     if ((e = take_lock(env))) return e;
-    if ((e = look(env, &f))) return fail(env, e, "cannot list"); /* again: another process may have made it meanwhile */
+    if ((e = look(env, &f)))
+        return fail(env, e, "cannot list"); /* again: another process may have made it meanwhile */
     if ((e = refuse_foreign(env, &f))) return e;
     if ((e = id_open(env, f.id))) return e;
     return find_logs(env);

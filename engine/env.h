@@ -1,5 +1,6 @@
-/* env.h - the folder: one environment. It finds or makes the folder, locks it, checks its identity, and knows its logs.
- * It does not change after env_open(), so that shards on other threads may read it; each makes the log folders it needs.
+/* env.h - the folder: one environment. It finds or makes the folder, locks it, checks its identity, and knows
+ * its logs. It does not change after env_open(), so that shards on other threads may read it; each makes the
+ * log folders it needs.
  */
 #pragma once
 #include "base/log.h"
@@ -14,8 +15,9 @@ struct mr_env {
     struct io *io; /* for the folder only */
     bool io_owned;
     int dir_fd, lock_fd; /* -1 in an environment without a folder */
-    uint8_t uuid[16]; /* random, the folder's for ever; also keys the tables that peers could aim at: not to be told */
-    uint32_t *logs; /* numbers found at open, ascending */
+    uint8_t uuid[16]; /* random, the folder's for ever; also keys the tables that peers could aim at: not to
+                         be told */
+    uint32_t *logs;   /* numbers found at open, ascending */
     size_t logs_count;
 };
 
@@ -23,7 +25,8 @@ struct mr_env {
 enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct mr_env **env) MR_MUST_USE;
 
 /* One line to the host's log; cut at 1 KiB. */
-__attribute__((format(printf, 3, 4))) void env_log(const struct mr_env *env, enum mr_log_level level, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) void env_log(const struct mr_env *env, enum mr_log_level level,
+                                                   const char *fmt, ...);
 
 /* Random bytes; in the simulator they follow from its clock. */
 void env_random(struct io *io, void *out, size_t n);

@@ -31,7 +31,8 @@ static void on_done(void *ctx, const struct mr_done *done, size_t count) {
     for (size_t i = 0; i < count; i++) {
         q->done++;
         if (done[i].status != MR_OK) q->failed++;
-        if (done[i].kind == MR_DONE_APPEND) printf("%llu %s\n", (unsigned long long)done[i].seq, mr_status_text(done[i].status));
+        if (done[i].kind == MR_DONE_APPEND)
+            printf("%llu %s\n", (unsigned long long)done[i].seq, mr_status_text(done[i].status));
     }
 }
 static void on_ready(void *ctx, struct mr_consumer *c) { (void)ctx, (void)c; }
@@ -47,11 +48,22 @@ static enum mr_status wait_done(struct queue *q, size_t count) {
 
 static enum mr_status find_or_make(struct queue *q) {
     static const struct mr_bytes subjects[] = {{(const uint8_t *)"jobs", 4}};
-    struct mr_stream_config s = {.size = sizeof s, .name = bytes("JOBS"), .subjects = subjects, .subjects_count = 1,
-                                 .max_msgs = -1, .max_bytes = -1, .max_msg_size = -1, .max_msgs_per_subject = -1,
+    struct mr_stream_config s = {.size = sizeof s,
+                                 .name = bytes("JOBS"),
+                                 .subjects = subjects,
+                                 .subjects_count = 1,
+                                 .max_msgs = -1,
+                                 .max_bytes = -1,
+                                 .max_msg_size = -1,
+                                 .max_msgs_per_subject = -1,
                                  .max_consumers = -1};
-    struct mr_consumer_config c = {.size = sizeof c, .name = bytes("workers"), .durable = true, .ack = MR_ACK_EXPLICIT,
-                                   .ack_wait_ns = INT64_C(30000000000), .max_deliver = -1, .max_ack_pending = 1000};
+    struct mr_consumer_config c = {.size = sizeof c,
+                                   .name = bytes("workers"),
+                                   .durable = true,
+                                   .ack = MR_ACK_EXPLICIT,
+                                   .ack_wait_ns = INT64_C(30000000000),
+                                   .max_deliver = -1,
+                                   .max_ack_pending = 1000};
     enum mr_status e = MR_OK;
     q->stream = mr_stream_find(q->shard, s.name);
     if (!q->stream) e = mr_stream_create(q->shard, &s, now(), &q->stream);
@@ -82,10 +94,12 @@ static enum mr_status put(struct queue *q, int count, char **texts) {
 static enum mr_status take(struct queue *q) {
     struct mr_delivery d;
     enum mr_status e;
-    while ((e = mr_consumer_next(q->consumer, now(), 0, 0, &d)) == MR_LATER) mr_shard_run(q->shard, 100 * 1000 * 1000);
+    while ((e = mr_consumer_next(q->consumer, now(), 0, 0, &d)) == MR_LATER)
+        mr_shard_run(q->shard, 100 * 1000 * 1000);
     if (e == MR_NONE) printf("nothing to do\n");
     if (e != MR_OK) return e == MR_NONE ? MR_OK : e;
-    printf("%llu %.*s\n", (unsigned long long)d.view.seq, (int)d.view.msg.payload.n, (const char *)d.view.msg.payload.p);
+    printf("%llu %.*s\n", (unsigned long long)d.view.seq, (int)d.view.msg.payload.n,
+           (const char *)d.view.msg.payload.p);
     struct mr_ack a = {.kind = MR_ACK, .seq = d.view.seq, .consumer_seq = d.consumer_seq, .want_done = true};
     e = mr_consumer_ack(q->consumer, &a, now());
     return e == MR_OK ? wait_done(q, 1) : e;

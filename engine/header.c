@@ -1,4 +1,5 @@
-/* header.c - one value out of a NATS/1.0 header block, for recovery. Pure; a malformed block has no headers. */
+/* header.c - one value out of a NATS/1.0 header block, for recovery. Pure; a malformed block has no headers.
+ */
 #include "engine.h"
 
 static struct span trim(struct span s) {
@@ -21,7 +22,8 @@ struct span header_value(struct span hdr, struct span name) {
     struct span line;
     if (!next_line(&hdr, &line) || !span_starts(line, SPAN_LIT("NATS/1.0"))) return SPAN_EMPTY;
     while (next_line(&hdr, &line) && line.n > 0) {
-        if (span_starts(line, name) && line.n > name.n && line.p[name.n] == ':') return trim(span_skip(line, name.n + 1));
+        if (span_starts(line, name) && line.n > name.n && line.p[name.n] == ':')
+            return trim(span_skip(line, name.n + 1));
     }
     return SPAN_EMPTY;
 }

@@ -1,7 +1,9 @@
-/* objects.c - streams and consumers as objects of a shard: made, named, listed, counted, freed. Nothing here writes records.
+/* objects.c - streams and consumers as objects of a shard: made, named, listed, counted, freed. Nothing here
+ * writes records.
  *
- * A stream that is deleted while operations wait for a frame loses its content at once and its struct with the last of
- * them. A consumer is never referred to by a queue, so it goes at once. What can fail is memory, before anything changed. */
+ * A stream that is deleted while operations wait for a frame loses its content at once and its struct with
+ * the last of them. A consumer is never referred to by a queue, so it goes at once. What can fail is memory,
+ * before anything changed. */
 #include "engine.h"
 
 #include <stdlib.h>

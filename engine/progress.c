@@ -1,10 +1,12 @@
-/* progress.c - records that are written at the end of a turn: what changed in consumers, and full records that are owed.
+/* progress.c - records that are written at the end of a turn: what changed in consumers, and full records
+ * that are owed.
  *
- * Happy path: a consumer that changed goes on its log's dirty list. Once an ack or a barrier waits for it, or after 10 ms,
- * every dirty consumer of the log gets one record, and the open entries of the queue get the frame of the last one: so one
- * record carries all acks of a turn, and an ack is confirmed only with the state it changed. Delivery counts and plain acks
- * are never waited for. A full record gets a second copy in a later frame. A log without room keeps the list for the next turn and the entries open; without space on the device
- * the entries are told so, and the state follows when there is space again. */
+ * Happy path: a consumer that changed goes on its log's dirty list. Once an ack or a barrier waits for it, or
+ * after 10 ms, every dirty consumer of the log gets one record, and the open entries of the queue get the
+ * frame of the last one: so one record carries all acks of a turn, and an ack is confirmed only with the
+ * state it changed. Delivery counts and plain acks are never waited for. A full record gets a second copy in
+ * a later frame. A log without room keeps the list for the next turn and the entries open; without space on
+ * the device the entries are told so, and the state follows when there is space again. */
 #include "engine.h"
 
 #include "base/must.h"
@@ -15,7 +17,8 @@ static enum err append_stream(struct mr_stream *s) {
     int64_t now = io_wall(sh->io);
     enum err e = codec_stream(&sh->buf, &s->st);
     if (e) return e;
-    struct rec r = {.kind = REC_STREAM, .stream = s->number, .ts = now, .payload = span_of(sh->buf.p, sh->buf.n)};
+    struct rec r = {
+        .kind = REC_STREAM, .stream = s->number, .ts = now, .payload = span_of(sh->buf.p, sh->buf.n)};
     uint64_t loc;
     if ((e = shard_log_append(s->log, &r, 0, &loc))) return e;
     s->full_segno = segno_of(loc);
@@ -122,7 +125,8 @@ void mrc_owe_full(struct mr_consumer *c) {
 
 static enum err log_stale(struct shard_log *l) {
     enum err e = ERR_OK;
-    while (!e && !list_empty(&l->stale)) e = mrs_log_full(container_of(l->stale.next, struct mr_stream, stale));
+    while (!e && !list_empty(&l->stale))
+        e = mrs_log_full(container_of(l->stale.next, struct mr_stream, stale));
     return e;
 }
 
@@ -162,7 +166,8 @@ void shard_log_progress(struct shard_log *l) {
 
 static bool second_copy_due(const struct shard_log *l) {
     const struct list *s = &l->twice_streams, *c = &l->twice_consumers;
-    if (!list_empty(s) && container_of(s->next, struct mr_stream, twice)->full_frame <= l->durable) return true;
+    if (!list_empty(s) && container_of(s->next, struct mr_stream, twice)->full_frame <= l->durable)
+        return true;
     return !list_empty(c) && container_of(c->next, struct mr_consumer, twice)->full_frame <= l->durable;
 }
 

@@ -1,8 +1,9 @@
 /* read.c - messages by sequence, and the searches that need no message.
  *
- * Happy path: the index names the place, the store or the memory log lends the record. A block that is not in memory is
- * read in the background: MR_LATER, and the caller's wait fires in io_tick() (or in the next turn, when the cache had no room).
- * A record that fails its checksum, or is not the one the index means, is MR_CORRUPT once; the message counts as lost. */
+ * Happy path: the index names the place, the store or the memory log lends the record. A block that is not in
+ * memory is read in the background: MR_LATER, and the caller's wait fires in io_tick() (or in the next turn,
+ * when the cache had no room). A record that fails its checksum, or is not the one the index means, is
+ * MR_CORRUPT once; the message counts as lost. */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -13,7 +14,9 @@
 
 static void view_of(const struct rec *r, struct mr_msg_view *out) {
     *out = (struct mr_msg_view){
-        .msg = {{r->subject.p, r->subject.n}, {r->hdr.p, r->hdr.n}, {r->payload.p, r->payload.n}}, .seq = r->seq, .ts = r->ts};
+        .msg = {{r->subject.p, r->subject.n}, {r->hdr.p, r->hdr.n}, {r->payload.p, r->payload.n}},
+        .seq = r->seq,
+        .ts = r->ts};
 }
 
 static enum err fetch_memory(struct mr_shard *sh, uint64_t loc, struct rec *r) {
@@ -22,7 +25,8 @@ static enum err fetch_memory(struct mr_shard *sh, uint64_t loc, struct rec *r) {
     return memlog_read(sh->mem, loc - 1, r);
 }
 
-enum err mrs_fetch(struct mr_stream *s, uint64_t seq, uint64_t loc, struct store_wait *w, struct mr_msg_view *out) {
+enum err mrs_fetch(struct mr_stream *s, uint64_t seq, uint64_t loc, struct store_wait *w,
+                   struct mr_msg_view *out) {
     must(seq > 0 && loc != 0);
     struct rec r;
     enum err e = s->log ? store_read(s->log->store, loc, w, &r) : fetch_memory(s->shard, loc, &r);
@@ -30,8 +34,8 @@ enum err mrs_fetch(struct mr_stream *s, uint64_t seq, uint64_t loc, struct store
     if (e == ERR_NONE) e = ERR_CORRUPT;
     if (e) return e;
     if (r.seq != seq || (s->log && r.stream != s->number)) {
-        env_log(s->shard->env, MR_LOG_ERROR, "stream \"%.*s\": sequence %llu is not where it should be", (int)s->name.n,
-                (const char *)s->name.p, (unsigned long long)seq);
+        env_log(s->shard->env, MR_LOG_ERROR, "stream \"%.*s\": sequence %llu is not where it should be",
+                (int)s->name.n, (const char *)s->name.p, (unsigned long long)seq);
         return ERR_CORRUPT;
     }
     view_of(&r, out);
@@ -96,7 +100,8 @@ void shard_retry_waits(struct mr_shard *sh) {
         fire(container_of(container_of(pos, struct store_wait, link), struct wait_priv, store));
 }
 
-enum mr_status mr_get(struct mr_stream *s, uint64_t seq, bool visible_only, struct mr_wait *w, struct mr_msg_view *out) {
+enum mr_status mr_get(struct mr_stream *s, uint64_t seq, bool visible_only, struct mr_wait *w,
+                      struct mr_msg_view *out) {
     must(!s->deleted);
     must(w != NULL || !s->log);
     const struct index_entry *x = seq ? stream_get(&s->st, seq, visible_only) : NULL;
@@ -122,7 +127,8 @@ void shard_memory_dead(struct mr_shard *sh, uint64_t loc) {
         size_t cap = sh->mem_dead_cap ? 2 * sh->mem_dead_cap : 256;
         uint64_t *grown = realloc(sh->mem_dead, cap * sizeof *grown);
         if (!grown) {
-            memlog_dead(sh->mem, loc - 1); /* a view may change under its reader; better than to leak the record */
+            memlog_dead(sh->mem,
+                        loc - 1); /* a view may change under its reader; better than to leak the record */
             return;
         }
         sh->mem_dead = grown;
@@ -150,7 +156,8 @@ uint64_t mr_seq_last(const struct mr_stream *s, struct mr_bytes filter, bool vis
 uint64_t mr_seq_at(const struct mr_stream *s, int64_t ts) { return stream_seq_at(&s->st, ts); }
 
 void mr_subjects(const struct mr_stream *s, struct mr_bytes filter,
-                 bool (*fn)(void *ctx, struct mr_bytes subject, uint64_t msgs, uint64_t first, uint64_t last), void *ctx) {
+                 bool (*fn)(void *ctx, struct mr_bytes subject, uint64_t msgs, uint64_t first, uint64_t last),
+                 void *ctx) {
     stream_subjects((struct stream *)&s->st, span_of_bytes(filter), fn, ctx);
 }
 

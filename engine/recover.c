@@ -1,10 +1,10 @@
 /* recover.c - streams and consumers rebuilt from the log's records, in their order.
  *
- * Happy path: a full record (REC_STREAM, REC_CONSUMER) sets what is known, the records behind it change it. Records of a
- * stream may come before its first full record, because older full records are recycled: they are kept in a blank stream.
- * What is still blank when the log ends belonged to a stream that was deleted, or whose only full record is damaged; it is
- * dropped, with a line in the log if messages go with it. A damaged message counts as lost and is named in one line. Age
- * limits are applied last. */
+ * Happy path: a full record (REC_STREAM, REC_CONSUMER) sets what is known, the records behind it change it.
+ * Records of a stream may come before its first full record, because older full records are recycled: they
+ * are kept in a blank stream. What is still blank when the log ends belonged to a stream that was deleted, or
+ * whose only full record is damaged; it is dropped, with a line in the log if messages go with it. A damaged
+ * message counts as lost and is named in one line. Age limits are applied last. */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -160,12 +160,13 @@ static void name_damage(const struct shard_log *l, const struct store_damage *d)
     const struct mr_stream *s = d->stream ? map_u64_get(&l->streams, d->stream) : NULL;
     struct span name = s && !s->st.blank ? span_of_bytes(s->st.conf.c.name) : SPAN_EMPTY;
     env_log(l->shard->env, MR_LOG_ERROR,
-            "log-%04x: %s: segment %llu at %llu, %llu bytes; stream %u \"%.*s\", sequence %llu", l->index, d->what,
-            (unsigned long long)d->segno, (unsigned long long)d->off, (unsigned long long)d->size, d->stream,
-            (int)name.n, name.n ? (const char *)name.p : "", (unsigned long long)d->seq);
+            "log-%04x: %s: segment %llu at %llu, %llu bytes; stream %u \"%.*s\", sequence %llu", l->index,
+            d->what, (unsigned long long)d->segno, (unsigned long long)d->off, (unsigned long long)d->size,
+            d->stream, (int)name.n, name.n ? (const char *)name.p : "", (unsigned long long)d->seq);
 }
 
-/* In recovery names are not known yet: the first few are named at the end. Later the reader knows what it read. */
+/* In recovery names are not known yet: the first few are named at the end. Later the reader knows what it
+ * read. */
 void recover_damaged(struct shard_log *l, const struct store_damage *d) {
     struct mr_shard *sh = l->shard;
     sh->damaged++;
@@ -193,15 +194,17 @@ static void drop_blank(struct mr_stream *s) {
     struct mr_stream_state st;
     stream_state(&s->st, &st);
     if (st.msgs)
-        env_log(s->shard->env, MR_LOG_WARN, "log-%04x: %llu messages of stream %u, which has no configuration: dropped",
-                s->log->index, (unsigned long long)st.msgs, s->number);
+        env_log(s->shard->env, MR_LOG_WARN,
+                "log-%04x: %llu messages of stream %u, which has no configuration: dropped", s->log->index,
+                (unsigned long long)st.msgs, s->number);
     mrs_drop(s);
 }
 
 /* A deleted stream whose REC_STREAM_GONE is damaged, under a name that was used again. */
 static void drop_older(struct mr_stream *s) {
-    env_log(s->shard->env, MR_LOG_WARN, "log-%04x: stream %u was replaced by a newer one of its name \"%.*s\": dropped",
-            s->log->index, s->number, (int)s->name.n, (const char *)s->name.p);
+    env_log(s->shard->env, MR_LOG_WARN,
+            "log-%04x: stream %u was replaced by a newer one of its name \"%.*s\": dropped", s->log->index,
+            s->number, (int)s->name.n, (const char *)s->name.p);
     mrs_drop(s);
 }
 
@@ -220,7 +223,8 @@ static enum err finish_stream(struct mr_stream *s, int64_t now) {
         consumer_recovered(&c->c, now);
         mrc_touched(c);
     }
-    while (stream_expire(&s->st, now, EXPIRE_BUDGET) == EXPIRE_BUDGET) {}
+    while (stream_expire(&s->st, now, EXPIRE_BUDGET) == EXPIRE_BUDGET) {
+    }
     mrs_account(s);
     mrs_arm_timer(s);
     return ERR_OK;

@@ -1,14 +1,16 @@
-/* rewrite.c - full records written again near the log's end, so that the segments they lay in can be recycled.
+/* rewrite.c - full records written again near the log's end, so that the segments they lay in can be
+ * recycled.
  *
- * The store names a segment; everything whose newest full record lies there or before is appended again, a bounded amount a
- * turn, then the store is told. So is a stream whose full record still counts on messages there that died since: replay
- * would take them for lost. What was deleted must stay deleted when the records that say so are recycled: ahead of the
- * full records goes a directory that names every stream and consumer there is, and replay drops what was made before it
- * and is not named. A log without room goes on in the next turn.
+ * The store names a segment; everything whose newest full record lies there or before is appended again, a
+ * bounded amount a turn, then the store is told. So is a stream whose full record still counts on messages
+ * there that died since: replay would take them for lost. What was deleted must stay deleted when the records
+ * that say so are recycled: ahead of the full records goes a directory that names every stream and consumer
+ * there is, and replay drops what was made before it and is not named. A log without room goes on in the next
+ * turn.
  *
- * The directory is a REC_CHECKPOINT of stream 0. Payload: u32 next stream number, u32 streams; each: u32 number, u32 consumers;
- * each consumer: u8 length, name. Little-endian. A REC_CHECKPOINT of another stream holds the id of the next
- * message where that has no Nats-Msg-Id header: u64 sequence, id (append.c). */
+ * The directory is a REC_CHECKPOINT of stream 0. Payload: u32 next stream number, u32 streams; each: u32
+ * number, u32 consumers; each consumer: u8 length, name. Little-endian. A REC_CHECKPOINT of another stream
+ * holds the id of the next message where that has no Nats-Msg-Id header: u64 sequence, id (append.c). */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -101,7 +103,8 @@ void shard_log_rewrite(struct shard_log *l) {
     size_t at = 0, bytes = 0;
     void *value;
     while (map_u64_next(&l->streams, &at, &number, &value)) {
-        if (rewrite_stream(value, segno, &bytes) || bytes > REWRITE_BUDGET) return; /* the next turn goes on */
+        if (rewrite_stream(value, segno, &bytes) || bytes > REWRITE_BUDGET)
+            return; /* the next turn goes on */
     }
     l->rewrite_segno = 0;
     store_rewritten(l->store, segno);
@@ -178,9 +181,11 @@ void shard_log_apply_directory(struct shard_log *l, struct span payload) {
     uint32_t below = get32(&r);
     mark_listed(l, &r);
     if (r.bad) {
-        env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: a directory record is malformed and was ignored", l->index);
+        env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: a directory record is malformed and was ignored",
+                l->index);
     } else {
-        while (drop_unlisted(l, below)) {}
+        while (drop_unlisted(l, below)) {
+        }
         if (below > l->next_stream) l->next_stream = below;
     }
     clear_marks(l);

@@ -1,9 +1,9 @@
 /* shard.c - a shard's life: opened with its logs, turned, closed.
  *
- * Happy path of a turn: see engine.h. Opening recovers every log of the folder whose number belongs to this shard (number
- * modulo shards), and makes the log with the shard's own number when there is none. What can fail at opening is a
- * status, and everything opened so far is closed again. Closing is bounded: what is not durable after ten seconds is
- * reported as failed. */
+ * Happy path of a turn: see engine.h. Opening recovers every log of the folder whose number belongs to this
+ * shard (number modulo shards), and makes the log with the shard's own number when there is none. What can
+ * fail at opening is a status, and everything opened so far is closed again. Closing is bounded: what is not
+ * durable after ten seconds is reported as failed. */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -166,7 +166,8 @@ static bool settled(const struct mr_shard *sh) {
     for (size_t i = 0; i < sh->logs_count; i++) {
         const struct shard_log *l = &sh->logs[i];
         if (!cq_empty(&l->queue)) return false;
-        bool stuck = l->failed || (l->retry_ns != 0 && l->retry_ns != UINT64_MAX); /* no space: not to be waited for */
+        bool stuck =
+            l->failed || (l->retry_ns != 0 && l->retry_ns != UINT64_MAX); /* no space: not to be waited for */
         if (!stuck && (!list_empty(&l->dirty) || !list_empty(&l->stale))) return false;
     }
     return true;

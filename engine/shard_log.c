@@ -1,7 +1,7 @@
 /* shard_log.c - one log as the engine sees it: opened with its recovery, appended to, told about watermarks.
  *
- * Happy path: the store's upcalls only note where the watermarks are; complete.c acts on them at the end of the turn, so
- * that no host code runs inside the store. A failed log is noted the same way. */
+ * Happy path: the store's upcalls only note where the watermarks are; complete.c acts on them at the end of
+ * the turn, so that no host code runs inside the store. A failed log is noted the same way. */
 #include "engine.h"
 
 #include <stdio.h>
@@ -35,7 +35,8 @@ static void on_commit(void *ctx, uint64_t written, uint64_t durable) {
 static void on_failed(void *ctx, enum err why) {
     struct shard_log *l = ctx;
     l->failed = true;
-    env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: %s; it takes no more until it is reopened", l->index, err_text(why));
+    env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: %s; it takes no more until it is reopened", l->index,
+            err_text(why));
 }
 
 static void on_rewrite(void *ctx, uint64_t segno) {
@@ -46,9 +47,9 @@ static void on_rewrite(void *ctx, uint64_t segno) {
 
 static void on_line(void *ctx, int level, const char *text) {
     const struct shard_log *l = ctx;
-    static const enum mr_log_level levels[] = {[LOG_FATAL] = MR_LOG_ERROR, [LOG_ERROR] = MR_LOG_ERROR,
-                                               [LOG_WARN] = MR_LOG_WARN,   [LOG_INFO] = MR_LOG_INFO,
-                                               [LOG_DEBUG] = MR_LOG_DEBUG, [LOG_TRACE] = MR_LOG_DEBUG};
+    static const enum mr_log_level levels[] = {
+        [LOG_FATAL] = MR_LOG_ERROR, [LOG_ERROR] = MR_LOG_ERROR, [LOG_WARN] = MR_LOG_WARN,
+        [LOG_INFO] = MR_LOG_INFO,   [LOG_DEBUG] = MR_LOG_DEBUG, [LOG_TRACE] = MR_LOG_DEBUG};
     must(level >= LOG_FATAL && level <= LOG_TRACE);
     env_log(l->shard->env, levels[level], "log-%04x: %s", l->index, text);
 }

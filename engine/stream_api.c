@@ -1,8 +1,8 @@
 /* stream_api.c - streams through the public interface: made, changed, deleted, found, purged.
  *
- * Happy path: decide, write the record, apply. A log without room (MR_BUSY), without space or failed refuses before anything
- * changed, except an update: that is applied at once and its full record follows as soon as there is room; a barrier waits
- * for it. */
+ * Happy path: decide, write the record, apply. A log without room (MR_BUSY), without space or failed refuses
+ * before anything changed, except an update: that is applied at once and its full record follows as soon as
+ * there is room; a barrier waits for it. */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 
 /* The record of something that needs no payload. */
 static enum err log_mark(struct mr_stream *s, uint8_t kind, uint8_t flags, uint64_t seq) {
-    struct rec r = {.kind = kind, .flags = flags, .stream = s->number, .seq = seq, .ts = io_wall(s->shard->io)};
+    struct rec r = {
+        .kind = kind, .flags = flags, .stream = s->number, .seq = seq, .ts = io_wall(s->shard->io)};
     uint64_t loc;
     return shard_log_append(s->log, &r, 0, &loc);
 }
@@ -42,7 +43,8 @@ static enum err start(struct mr_stream *s, const struct mr_stream_config *cfg, i
 enum mr_status mr_stream_create(struct mr_shard *shard, const struct mr_stream_config *cfg, int64_t now,
                                 struct mr_stream **stream) {
     *stream = NULL;
-    if (!cfg || cfg->size < offsetof(struct mr_stream_config, extra) + sizeof cfg->extra || cfg->name.n == 0) return MR_INVAL;
+    if (!cfg || cfg->size < offsetof(struct mr_stream_config, extra) + sizeof cfg->extra || cfg->name.n == 0)
+        return MR_INVAL;
     if (cfg->retention != MR_RETAIN_LIMITS) return MR_UNSUPPORTED;
     if (map_str_get(&shard->names, span_of_bytes(cfg->name))) return MR_EXISTS;
     struct shard_log *l;
@@ -98,7 +100,9 @@ struct mr_stream *mr_stream_next(struct mr_shard *shard, struct mr_stream *after
 const struct mr_stream_config *mr_stream_config(const struct mr_stream *s) { return &s->st.conf.c; }
 void mr_stream_set_user(struct mr_stream *s, void *user) { s->user = user; }
 void *mr_stream_user(const struct mr_stream *s) { return s->user; }
-struct mr_shard *mr_stream_shard(const struct mr_stream *s) { return s->shard; }
+struct mr_shard *mr_stream_shard(const struct mr_stream *s) {
+    return s->shard;
+}
 
 void mr_stream_state(const struct mr_stream *s, struct mr_stream_state *out) {
     must(!s->deleted);
@@ -131,7 +135,8 @@ static enum err log_purge(struct mr_stream *s, const struct stream_purge *p) {
     return shard_log_append(s->log, &r, 0, &loc);
 }
 
-enum mr_status mr_purge(struct mr_stream *s, struct mr_bytes filter, uint64_t seq, uint64_t keep, uint64_t *purged) {
+enum mr_status mr_purge(struct mr_stream *s, struct mr_bytes filter, uint64_t seq, uint64_t keep,
+                        uint64_t *purged) {
     must(!s->deleted);
     *purged = 0;
     struct stream_purge p;

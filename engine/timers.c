@@ -1,7 +1,8 @@
-/* timers.c - what falls due by time: messages that grow too old, ack waits that run out. Each stream and consumer has one
- * timer on the loop, set for the earliest of its deadlines; when it fires, the object is put on the shard's due list and
- * looked at in the next turn. Deadlines are wall time; the loop's timers are monotonic. A timer is moved forward at once and
- * backward only when it fires, so that the data path seldom touches it. */
+/* timers.c - what falls due by time: messages that grow too old, ack waits that run out. Each stream and
+ * consumer has one timer on the loop, set for the earliest of its deadlines; when it fires, the object is put
+ * on the shard's due list and looked at in the next turn. Deadlines are wall time; the loop's timers are
+ * monotonic. A timer is moved forward at once and backward only when it fires, so that the data path seldom
+ * touches it. */
 #include "engine.h"
 
 #include "base/must.h"
@@ -71,7 +72,9 @@ static void run_out(struct mr_consumer *c) {
 
 void shard_run_due(struct mr_shard *sh) {
     struct list again = LIST_INIT(again);
-    for (struct list *pos; (pos = list_pop(&sh->due_streams));) expire(container_of(pos, struct mr_stream, due), &again);
+    for (struct list *pos; (pos = list_pop(&sh->due_streams));)
+        expire(container_of(pos, struct mr_stream, due), &again);
     for (struct list *pos; (pos = list_pop(&again));) list_add_tail(&sh->due_streams, pos);
-    for (struct list *pos; (pos = list_pop(&sh->due_consumers));) run_out(container_of(pos, struct mr_consumer, due));
+    for (struct list *pos; (pos = list_pop(&sh->due_consumers));)
+        run_out(container_of(pos, struct mr_consumer, due));
 }

@@ -45,7 +45,8 @@ struct mr_bytes model_subject(uint64_t content) {
 
 struct mr_bytes model_header(uint64_t id) {
     static char buf[64];
-    int n = id && id % 2 == 0 ? snprintf(buf, sizeof buf, "NATS/1.0\r\nNats-Msg-Id: id-%llu\r\n\r\n", ULL(id)) : 0;
+    int n = id && id % 2 == 0 ? snprintf(buf, sizeof buf, "NATS/1.0\r\nNats-Msg-Id: id-%llu\r\n\r\n", ULL(id))
+                              : 0;
     return (struct mr_bytes){(const uint8_t *)buf, (size_t)n};
 }
 

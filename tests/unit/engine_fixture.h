@@ -1,4 +1,5 @@
-/* engine_fixture.h - what the engine's tests share: temporary folders, whole files, the last line of the log. */
+/* engine_fixture.h - what the engine's tests share: temporary folders, whole files, the last line of the log.
+ */
 #pragma once
 #include <fcntl.h>
 #include <ftw.h>

@@ -1,4 +1,5 @@
-/* engine_world.h - a host for the engine's tests: one environment, its shards on one loop, and what the callbacks said. */
+/* engine_world.h - a host for the engine's tests: one environment, its shards on one loop, and what the
+ * callbacks said. */
 #pragma once
 #include "engine_fixture.h"
 #include "io/io.h"
@@ -114,7 +115,8 @@ __attribute__((unused)) static void until_ready(size_t count) {
 }
 __attribute__((unused)) static void settle(void) {
     size_t n = w.done_count;
-    for (uint32_t i = 0; i < w.cfg.shards; i++) CHECK_EQ(mr_barrier(w.shards[i], NULL, 0, (struct mr_bytes){0}), MR_OK);
+    for (uint32_t i = 0; i < w.cfg.shards; i++)
+        CHECK_EQ(mr_barrier(w.shards[i], NULL, 0, (struct mr_bytes){0}), MR_OK);
     until_done(n + w.cfg.shards);
 }
 
@@ -167,7 +169,8 @@ __attribute__((unused)) static struct mr_msg message(const char *subject, const 
     return (struct mr_msg){.subject = str(subject), .payload = str(payload)};
 }
 /* Appends and wants to be told. */
-__attribute__((unused)) static uint64_t append(struct mr_stream *s, const char *subject, const char *payload, uint64_t tag) {
+__attribute__((unused)) static uint64_t append(struct mr_stream *s, const char *subject, const char *payload,
+                                               uint64_t tag) {
     struct mr_msg m = message(subject, payload);
     struct mr_append_opts o = {.want_done = true, .tag = tag, .note = str(subject)};
     struct mr_append_result r;
@@ -203,7 +206,8 @@ __attribute__((unused)) static enum mr_status get(struct mr_stream *s, uint64_t 
     }
     return st;
 }
-__attribute__((unused)) static void check_msg(struct mr_stream *s, uint64_t seq, const char *subject, const char *payload) {
+__attribute__((unused)) static void check_msg(struct mr_stream *s, uint64_t seq, const char *subject,
+                                              const char *payload) {
     struct mr_msg_view v;
     CHECK_EQ(get(s, seq, &v), MR_OK);
     CHECK_EQ(v.seq, seq);
@@ -220,7 +224,8 @@ __attribute__((unused)) static enum mr_status next(struct mr_consumer *c, struct
     }
     return st;
 }
-__attribute__((unused)) static struct mr_delivery expect(struct mr_consumer *c, uint64_t seq, uint64_t deliveries) {
+__attribute__((unused)) static struct mr_delivery expect(struct mr_consumer *c, uint64_t seq,
+                                                         uint64_t deliveries) {
     struct mr_delivery d;
     CHECK_EQ(next(c, &d), MR_OK);
     CHECK_EQ(d.view.seq, seq);

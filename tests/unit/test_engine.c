@@ -1,5 +1,5 @@
-/* test_engine.c - streams and consumers over the real loop and a real folder: stored, acknowledged, read, delivered, kept
- * over orderly and disorderly ends. Every case runs once on each back end. */
+/* test_engine.c - streams and consumers over the real loop and a real folder: stored, acknowledged, read,
+ * delivered, kept over orderly and disorderly ends. Every case runs once on each back end. */
 #include "engine_world.h"
 
 #include <sys/stat.h>

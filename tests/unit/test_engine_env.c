@@ -10,7 +10,8 @@
 #include "store/format.h"
 
 static struct mr_env_config config(const char *path) {
-    return (struct mr_env_config){.size = sizeof(struct mr_env_config), .path = path, .shards = 1, .log = note_log};
+    return (struct mr_env_config){
+        .size = sizeof(struct mr_env_config), .path = path, .shards = 1, .log = note_log};
 }
 
 static enum mr_status open_close(const char *path, uint8_t uuid[16]) {
@@ -181,5 +182,5 @@ static void every_status_has_a_text(void) {
 
 CHECK_MAIN(CASE(created_and_found_again), CASE(trailing_slash_and_existing_empty), CASE(locked_by_another),
            CASE(foreign_folder_is_left_alone), CASE(nats_folder_is_named), CASE(other_format_version),
-           CASE(damaged_identity), CASE(crash_while_creating), CASE(logs_are_listed), CASE(invalid_configuration),
-           CASE(cannot_create), CASE(every_status_has_a_text))
+           CASE(damaged_identity), CASE(crash_while_creating), CASE(logs_are_listed),
+           CASE(invalid_configuration), CASE(cannot_create), CASE(every_status_has_a_text))

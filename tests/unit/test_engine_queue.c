@@ -121,7 +121,8 @@ static void random_bursts(void) {
             size_t n = rng_below(&r, 8) ? rng_below(&r, 100) : rng_below(&r, CQ_NOTE_MAX + 1);
             if (!cq_room(&q, n)) break;
             memset(note, (int)(pushed & 255), n);
-            struct cq_entry e = {.frame = pushed / 3, .stream = stream(1), .seq = pushed, .tag = n, .kind = CQ_APPEND};
+            struct cq_entry e = {
+                .frame = pushed / 3, .stream = stream(1), .seq = pushed, .tag = n, .kind = CQ_APPEND};
             CHECK(cq_push(&q, &e, span_of(note, n)));
             pushed++;
         }

@@ -1,5 +1,5 @@
-/* test_engine_space.c - segments come back: what lives on is written again, what is gone stays gone, damage costs what it hit.
- * Small segments, real files. */
+/* test_engine_space.c - segments come back: what lives on is written again, what is gone stays gone, damage
+ * costs what it hit. Small segments, real files. */
 #include "engine_world.h"
 
 #include <dirent.h>
@@ -118,7 +118,8 @@ static void ids_survive_their_segment(void) {
 
 /* --- damage --- */
 
-/* Flips one byte behind each place where `text` stands in the log's files; at most `most` places. Returns how many. */
+/* Flips one byte behind each place where `text` stands in the log's files; at most `most` places. Returns how
+ * many. */
 static int damage(const char *text, int most) {
     char folder[300];
     snprintf(folder, sizeof folder, "%s/log-0000", w.dir);
@@ -180,7 +181,8 @@ static void a_damaged_message_costs_itself(void) {
 static char damage_line[1024];
 static void keep_damage_line(void *ctx, enum mr_log_level level, const char *text) {
     (void)ctx;
-    if (level == MR_LOG_ERROR && strstr(text, "sequence")) snprintf(damage_line, sizeof damage_line, "%s", text);
+    if (level == MR_LOG_ERROR && strstr(text, "sequence"))
+        snprintf(damage_line, sizeof damage_line, "%s", text);
 }
 
 static void damage_is_named(void) {
@@ -226,11 +228,13 @@ static void one_copy_of_a_configuration_is_enough(void) {
         check_msg(s, 2, "a", "two");
         c = mr_consumer_find(s, str("C"));
         CHECK(c != NULL);
-        CHECK_MEM(mr_consumer_config(c)->extra.p, mr_consumer_config(c)->extra.n, "consumer-configuration", 22);
+        CHECK_MEM(mr_consumer_config(c)->extra.p, mr_consumer_config(c)->extra.n, "consumer-configuration",
+                  22);
         (void)expect(c, 1, 1);
         world_close();
     }
 }
 
-CHECK_MAIN(CASE(space_comes_back), CASE(numbers_of_deleted_streams_are_not_used_again), CASE(ids_survive_their_segment),
-           CASE(a_damaged_message_costs_itself), CASE(damage_is_named), CASE(one_copy_of_a_configuration_is_enough))
+CHECK_MAIN(CASE(space_comes_back), CASE(numbers_of_deleted_streams_are_not_used_again),
+           CASE(ids_survive_their_segment), CASE(a_damaged_message_costs_itself), CASE(damage_is_named),
+           CASE(one_copy_of_a_configuration_is_enough))
