@@ -86,15 +86,7 @@ static bool buffer_room(struct store *s, size_t n, size_t *pos) {
     return true;
 }
 
-static bool buffer_commit(struct store *s, size_t upto) {
-    if (region_commit(&s->buf, upto, false)) return false;
-    size_t done = s->buf_registered, now = s->buf.committed < s->buf_cap ? s->buf.committed : s->buf_cap;
-    if (now > done) {
-        io_register(s->io, s->buf.p + done, now - done);
-        s->buf_registered = now;
-    }
-    return true;
-}
+static bool buffer_commit(struct store *s, size_t upto) { return region_commit(&s->buf, upto, false) == ERR_OK; }
 
 /* After a record larger than the ring: back to its size. */
 static size_t buffer_normal(const struct store *s) {
@@ -185,7 +177,7 @@ static uint64_t left_after(struct store *s) {
 
 /* Only records that are not messages may use the last quarter of the last segment there is. */
 static bool reserved(struct store *s, const struct rec *r, uint64_t left) {
-    if (r->kind != REC_MESSAGE || !s->maker.no_space || s->ready_count) return false;
+    if (r->kind != REC_MESSAGE || !s->maker.no_space || s->ready_count || s->batch_reserved) return false;
     if (s->place && left >= s->place->size / 4) return false;
     s->maker.waited = true;
     return true;
@@ -268,10 +260,39 @@ static enum err append_run(struct store *s, const struct rec *r, uint64_t *loc) 
 }
 
 static void note_batch(struct store *s, const struct rec *r, uint64_t loc) {
-    if (!(r->flags & REC_F_BATCH) || r->flags & REC_F_BATCH_END)
+    bool open = r->kind == REC_MESSAGE && r->flags & REC_F_BATCH && !(r->flags & REC_F_BATCH_END);
+    if (!open)
         s->batch_from = 0;
-    else if (!s->batch_from)
+    else if (!s->batch_from || r->flags & REC_F_BATCH_BEGIN)
         s->batch_from = loc_seg(loc);
+    s->batch_reserved = s->batch_reserved && open;
+}
+
+/* More than frames filled one after the other need, whatever the sizes of their records: a frame and the first record of
+ * the next are together more than a frame holds, and a record in pieces leaves one frame of each kind half empty. */
+enum err store_reserve(struct store *s, size_t bytes, size_t count) {
+    must(s->opened && count > 0 && bytes >= count * sizeof(struct rec_header));
+    if (s->failed) return ERR_FAILED;
+    if (bytes > STORE_BATCH_MAX) return ERR_LIMIT;
+    const struct rec any = {.kind = REC_MESSAGE};
+    struct frame *f = frame_at(s, s->sealed + 1);
+    size_t left = s->filling ? f->cap - f->used : 0, waste = FRAME_OVERHEAD + s->block;
+    s->batch_reserved = false;
+    if (bytes + FRAME_OVERHEAD <= left && !reserved(s, &any, left_after(s))) {
+        s->batch_reserved = true;
+        return ERR_OK;
+    }
+    uint64_t need = align_up(bytes + FRAME_OVERHEAD, s->block);
+    size_t frames = 1;
+    if (need > s->cfg.frame_max) {
+        size_t piece = s->cfg.frame_max - FRAME_OVERHEAD - sizeof(struct rec_header) - sizeof(struct frag_header);
+        frames = 4 * (bytes / piece + 1);
+        need = align_up(bytes + frames * (waste + sizeof(struct rec_header) + sizeof(struct frag_header)), s->block);
+    }
+    enum err e = buffer_ensure(s, need, frames);
+    if (!e) e = fresh_frame(s, &any, need);
+    s->batch_reserved = !e;
+    return e;
 }
 
 enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64_t *loc, uint64_t *frame) {

@@ -150,7 +150,7 @@ struct store {
     uint32_t flying;
 
     struct region buf;
-    size_t buf_head, buf_cap, buf_registered;
+    size_t buf_head, buf_cap;
     bool refused;    /* ERR_FULL was said: commit soon, so that on_commit follows */
     uint64_t pinned; /* the oldest frame handed to a reader since the last commit; UINT64_MAX: none */
     uint64_t tick;
@@ -173,6 +173,7 @@ struct store {
     struct seg *place; /* where the next frame goes, at place->end; NULL: the next segment's start */
     struct maker maker;
     uint64_t batch_from; /* segment where an open batch began; 0: none */
+    bool batch_reserved; /* store_reserve() saw to the space of what is appended now */
 
     struct cache cache;
     struct region arena; /* records that cross blocks, until the next commit */

@@ -47,8 +47,9 @@
  *            A frame marked FRAME_CLOSING has no records; it is written 10 ms after the last append so that damage in an
  *            acknowledged tail is told from a tear.
  *
- * ATOMICITY  A frame is atomic. A batch larger than a frame carries REC_F_BATCH in each record and REC_F_BATCH_END in the last;
- *            without its end it never existed. The records of a batch stand together: any other record between them ends it.
+ * ATOMICITY  A frame is atomic. A batch larger than a frame carries REC_F_BATCH in each record, REC_F_BATCH_BEGIN too in the
+ *            first and REC_F_BATCH_END too in the last; without its end it never existed. The records of a batch stand
+ *            together: any other record between them ends it. An end whose header verifies is one, whatever its body says.
  */
 #pragma once
 #include <stdint.h>
@@ -118,7 +119,14 @@ enum rec_kind {
     REC_SWAP,
     REC_KIND_END
 };
-enum rec_flag { REC_F_BATCH = 1, REC_F_BATCH_END = 2, REC_F_ROLLUP_SUBJECT = 4, REC_F_ROLLUP_ALL = 8, REC_F_ERASED = 16 };
+enum rec_flag {
+    REC_F_BATCH = 1,
+    REC_F_BATCH_END = 2,
+    REC_F_ROLLUP_SUBJECT = 4,
+    REC_F_ROLLUP_ALL = 8,
+    REC_F_ERASED = 16,
+    REC_F_BATCH_BEGIN = 32,
+};
 
 struct rec_header {
     uint32_t size; /* header and body, without padding */

@@ -91,14 +91,23 @@ static void batch_release(struct replay *y, uint64_t last_seg) {
 }
 
 static void deliver(struct replay *y, const struct rec *r, uint64_t loc) {
-    bool end = r->flags & REC_F_BATCH_END, inside = r->flags & REC_F_BATCH;
-    if (y->batch_seg && ((!end && !inside) || r->stream != y->batch_stream)) batch_drop(y);
+    bool part = r->kind == REC_MESSAGE; /* a copy that compaction made stands for itself */
+    bool end = part && r->flags & REC_F_BATCH_END, inside = part && r->flags & REC_F_BATCH;
+    bool begin = part && r->flags & REC_F_BATCH_BEGIN;
+    if (y->batch_seg && ((!end && !inside) || begin || r->stream != y->batch_stream)) batch_drop(y);
     if (inside && !end) {
         batch_hold(y, r, loc);
         return;
     }
     if (end && y->batch_seg) batch_release(y, loc_seg(loc));
     apply(y, r, loc);
+}
+
+/* A damaged record costs itself only: the others of its batch count when it was the last. */
+static void batch_end_damaged(struct replay *y, const struct rec *r, uint64_t segno) {
+    must(r->payload.n == 0);
+    bool end = r->kind == REC_MESSAGE && r->flags & REC_F_BATCH_END;
+    if (end && y->batch_seg && r->stream == y->batch_stream && !y->why) batch_release(y, segno);
 }
 
 /* --- fragments --- */
@@ -182,8 +191,10 @@ static void salvage(struct replay *y, const uint8_t *p, size_t from, size_t to, 
             report_damage(y->s, g, off + bad, at - bad, NULL, "records whose headers do not verify");
         if (state == REC_STATE_GOOD)
             replay_record(y, &r, g->segno, off + at);
-        else
+        else {
+            batch_end_damaged(y, &r, g->segno);
             report_damage(y->s, g, off + at, size, &r, "a record's body does not verify");
+        }
         at += size;
         bad = at;
     }

@@ -85,6 +85,11 @@ enum store_how {
  * may come back. ERR_FAILED: final. ERR_LIMIT: larger than 64 MiB. Nothing is appended unless ERR_OK. */
 enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64_t *loc, uint64_t *frame) MUST_USE;
 
+/* Room for a batch: `count` records of `bytes` in all (rec_size), appended directly behind this call, are all taken and lie in
+ * one segment. ERR_FULL, ERR_NOSPC, ERR_FAILED as above; ERR_LIMIT: larger than STORE_BATCH_MAX. */
+enum { STORE_BATCH_MAX = 48 << 20 };
+enum err store_reserve(struct store *s, size_t bytes, size_t count) MUST_USE;
+
 /* Ends the tick: seals the frame being filled if something forces it or rides 10 ms, and submits it when a slot is free. */
 void store_commit(struct store *s);
 /* When store_commit() is wanted without new appends (monotonic ns), UINT64_MAX = never. */
