@@ -158,6 +158,37 @@ bool route_interest(struct route *r, struct span subject) {
            (r->remote.trie.count && trie_has_match(&r->remote.trie, subject));
 }
 
+struct bound {
+    struct span subject, queue;
+    bool local, found;
+};
+
+static void bound_seen(void *ctx, struct trie_entry *e) {
+    struct bound *b = ctx;
+    struct span subject, queue;
+    if (b->local) {
+        const struct sub *s = container_of(e, struct sub, entry);
+        subject = s->subject;
+        queue = s->queue;
+    } else {
+        const struct interest *it = container_of(e, struct interest, entry);
+        subject = it->subject;
+        queue = it->queue;
+    }
+    b->found |= span_eq(subject, b->subject) && span_eq(queue, b->queue);
+}
+
+bool route_bound(const struct route *r, struct span subject, struct span queue) {
+    must(subject.n > 0);
+    struct bound b = {.subject = subject, .queue = queue, .local = true};
+    trie_match(&r->local, subject, bound_seen, &b);
+    b.local = false;
+    if (!b.found) trie_match(&r->remote.trie, subject, bound_seen, &b);
+    return b.found;
+}
+
+uint32_t route_generation(const struct route *r) { return r->matcher.generation; }
+
 void route_stats(const struct route *r, struct route_stats *out) {
     must(out != NULL);
     *out = (struct route_stats){

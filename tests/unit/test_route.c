@@ -260,6 +260,30 @@ static void interest_everywhere(void) {
     world_close(w);
 }
 
+/* Bound means this very subject and group, not a pattern over it. */
+static void bound_exactly(void) {
+    struct world *w = world_open(2);
+    struct span s = SPAN_LIT("push.x"), q = SPAN_LIT("q");
+    uint32_t before = route_generation(w->route[1]);
+    struct client *wild = subscribe(w, 0, 1, "push.*", ""), *group = subscribe(w, 0, 1, "push.x", "q");
+    CHECK(route_generation(w->route[1]) != before);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(!route_bound(w->route[i], s, SPAN_EMPTY));
+        CHECK(route_bound(w->route[i], s, q));
+        CHECK(!route_bound(w->route[i], s, SPAN_LIT("r")));
+    }
+    struct client *plain = subscribe(w, 1, 1, "push.x", "");
+    for (unsigned i = 0; i < 2; i++) CHECK(route_bound(w->route[i], s, SPAN_EMPTY));
+    before = route_generation(w->route[0]);
+    drop(plain);
+    CHECK(route_generation(w->route[0]) != before);
+    for (unsigned i = 0; i < 2; i++) CHECK(!route_bound(w->route[i], s, SPAN_EMPTY));
+    drop(wild);
+    drop(group);
+    CHECK(!route_bound(w->route[1], s, q));
+    world_close(w);
+}
+
 /* Six members, spread unevenly over shards and patterns: each is picked a sixth of the time, from wherever.
  */
 static void picks_are_uniform(void) {
@@ -432,8 +456,8 @@ static void answers_too_large_to_keep(void) {
 }
 
 CHECK_MAIN(CASE(random_against_model), CASE(counts_receivers), CASE(invalid_subject_is_refused),
-           CASE(local_only_stays_here), CASE(interest_everywhere), CASE(picks_are_uniform),
-           CASE(refusing_members_are_passed_over), CASE(echo_off_in_groups), CASE(many_groups),
-           CASE(matches_where_it_goes), CASE(congestion_is_reported), CASE(unsubscribe_inside_deliver),
-           CASE(answers_are_kept_until_something_changes), CASE(more_subjects_than_room),
-           CASE(answers_too_large_to_keep))
+           CASE(local_only_stays_here), CASE(interest_everywhere), CASE(bound_exactly),
+           CASE(picks_are_uniform), CASE(refusing_members_are_passed_over), CASE(echo_off_in_groups),
+           CASE(many_groups), CASE(matches_where_it_goes), CASE(congestion_is_reported),
+           CASE(unsubscribe_inside_deliver), CASE(answers_are_kept_until_something_changes),
+           CASE(more_subjects_than_room), CASE(answers_too_large_to_keep))
