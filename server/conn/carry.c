@@ -39,6 +39,7 @@ static uint8_t *buffer_take(struct ingest *in, unsigned k) {
 }
 
 static void buffer_give(struct ingest *in, uint8_t *p, size_t cap) {
+    must(p != NULL && cap > 0);
     unsigned k = class_of(cap);
     must(class_size(k) == cap);
     if (in->kept + cap > in->max / 4 || in->kept + cap > CARRY_KEEP_MAX) {

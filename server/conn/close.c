@@ -48,10 +48,12 @@ void conns_reap(struct conns *cs) {
 }
 
 static void set_timer(struct conn *c, uint64_t ns) {
+    must(ns > 0 && c->phase != CONN_OPEN);
     if (c->timer.deadline_ns == 0) io_timer_set(c->cs->io, &c->timer, io_now(c->cs->io) + ns);
 }
 
 static void advance_dead(struct conn *c) {
+    must(c->phase == CONN_DEAD && list_empty(&c->closing));
     struct io *io = c->cs->io;
     if (c->close.busy) return;
     if (c->recv.busy) io_stop(io, &c->recv);
@@ -63,6 +65,7 @@ static void advance_dead(struct conn *c) {
 
 /* Everything is sent: says so, and listens until the peer has closed too. */
 static void begin_linger(struct conn *c) {
+    must(c->phase == CONN_DRAIN && outbox_idle(&c->out));
     c->phase = CONN_LINGER;
     io_timer_cancel(c->cs->io, &c->timer);
     if (c->eof || shutdown(c->recv.fd, SHUT_WR) != 0) {

@@ -106,8 +106,8 @@ void conns_flush(struct conns *cs);
 /* Lets parked connections go on (called when the congestion may be over; those that still meet it park
  * again). Not from inside route_publish(). */
 void conns_unpark(struct conns *cs);
-/* What this connection published met, on another shard, a client with much pending: it is parked for a moment.
- * It may be gone. */
+/* What this connection published met, on another shard, a client with much pending: it is parked for a
+ * moment. It may be gone. */
 void conns_stall(struct conns *cs, uint64_t cid);
 /* The server stops: nothing more is read or handled from anyone; answers and deliveries still leave. */
 void conns_stop_reading(struct conns *cs);

@@ -21,6 +21,7 @@ static bool authorized(const struct conn *c) {
 }
 
 void conn_connect(struct conn *c, struct span json) {
+    must(c->phase == CONN_OPEN);
     if (c->trace) conn_trace_connect(c, json);
     if (!connect_parse(&c->opts, json)) {
         conn_log(c, LOG_ERROR, "CONNECT that is not readable");

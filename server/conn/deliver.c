@@ -21,6 +21,7 @@ static uint8_t *copy(uint8_t *to, struct span s) {
 /* Small: line, message and line end as one piece. */
 static enum err put_whole(struct conn *c, const struct msg *m, struct span sid, struct span hdr,
                           size_t room) {
+    must(room <= COPY_WHOLE_MAX);
     uint8_t *p;
     enum err e = outbox_reserve(&c->out, room, &p);
     if (e) return e;
@@ -45,6 +46,7 @@ static enum err put_pieces(struct conn *c, const struct msg *m, struct span sid,
 
 /* Counts the message. False: the subscription had its last one before. */
 static bool count(struct conn_sub *s) {
+    must(s->max >= 0 && s->delivered >= 0);
     struct conn *c = s->conn;
     s->delivered++;
     if (s->max == 0) return true;
@@ -61,6 +63,7 @@ static bool count(struct conn_sub *s) {
  * perhaps only because its machine is busy, slows them down to a pause for each buffer they send, as in
  * nats-server: it fills up in seconds, not milliseconds, and is then closed. */
 static void stall(struct conn *c, struct route_msg *m) {
+    must(c->out.pending > c->stall_at);
     struct conns *cs = c->cs;
     uint64_t now = io_now(cs->io);
     if (!c->stalling) {

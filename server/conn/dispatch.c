@@ -34,6 +34,7 @@ static bool reply_reserved(struct span s) {
 }
 
 static void violation(struct conn *c, const char *what, const char *log_what, struct span subject) {
+    must(what && log_what);
     char quoted[1024], text[VIOLATION_MAX];
     quote(quoted, sizeof quoted, subject);
     snprintf(text, sizeof text, "Permissions Violation for Publish %s %s", what, quoted);
@@ -43,6 +44,7 @@ static void violation(struct conn *c, const char *what, const char *log_what, st
 
 /* The client's own plain subscription that the reply would reach. */
 static struct conn_sub *inbox_for(struct conn *c, struct span reply) {
+    must(reply.n > 0);
     struct span sid;
     void *value;
     size_t at = 0;
@@ -59,6 +61,7 @@ static struct conn_sub *inbox_for(struct conn *c, struct span reply) {
 /* Nobody got the request: the requester's own inbox hears it at once. Matches nats-server here: the message
  * does not count towards the subscription's auto-unsubscribe. */
 static void no_responders(struct conn *c, const struct msg *m) {
+    must(m->reply.n > 0 && c->headers);
     const struct conn_sub *s = inbox_for(c, m->reply);
     if (!s) return;
     uint8_t n[20];
@@ -166,6 +169,7 @@ static void peer_error(struct conn *c, struct span text) {
 }
 
 void conn_dispatch(struct conn *c, const struct op *op) {
+    must(c->phase == CONN_OPEN && !c->paused);
     switch (op->kind) {
     case OP_PUB:
     case OP_HPUB: publish(c, op); return;
@@ -184,6 +188,7 @@ void conn_dispatch(struct conn *c, const struct op *op) {
 /* Input that is no protocol, or breaks a limit the parser knows. Barriers that are outstanding are not waited
  * for, but their PONGs keep their place before the error. */
 void conn_bad_input(struct conn *c, const char *error, struct span near) {
+    must(c->phase == CONN_OPEN);
     static const struct {
         const char *error, *log, *reason;
     } known[] = {

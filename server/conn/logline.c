@@ -16,6 +16,7 @@ enum { NAME_SHOWN = 256, TEXT_MAX = 1024 };
 
 /* Length of the valid UTF-8 sequence at p, 0 if there is none. */
 static size_t utf8_at(const uint8_t *p, size_t n) {
+    must(n > 0);
     uint8_t c = p[0];
     size_t k = c < 0x80                ? 1
                : c >= 0xc2 && c < 0xe0 ? 2
@@ -123,6 +124,7 @@ static size_t value_length(struct span s, bool quoted) {
 }
 
 size_t redact(char *out, size_t room, struct span json) {
+    must(out != NULL && room > 16);
     static const char hidden[] = "[REDACTED]";
     size_t n = 0;
     bool at_word = true;
@@ -148,6 +150,7 @@ size_t redact(char *out, size_t room, struct span json) {
 
 /* ` - "v1.2:go:name"` and ` - "$G/user:name"`, as far as the client said so. */
 static void put_who(char *out, size_t room, const struct conn *c) {
+    must(room > 0);
     char raw[NAME_SHOWN], quoted[2 * NAME_SHOWN];
     struct span parts[] = {c->opts.version, c->opts.lang, c->opts.name};
     size_t n = 0;
@@ -181,6 +184,7 @@ void conn_log(const struct conn *c, enum log_level level, const char *fmt, ...) 
 
 void conn_trace(const struct conn *c, const char *arrow, const char *op, const struct span *words,
                 size_t count) {
+    must(arrow && op);
     char text[TEXT_MAX];
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {

@@ -57,6 +57,7 @@ enum err conns_init(struct conns *cs, struct io *io, struct route *route, const 
 }
 
 void conns_deinit(struct conns *cs) {
+    must(cs->line != NULL);
     list_each(at, tmp, &cs->all) {
         struct conn *c = container_of(at, struct conn, all);
         close(c->recv.fd);
@@ -83,6 +84,7 @@ void conns_flush(struct conns *cs) {
     conns_reap(cs);
     while (!list_empty(&cs->dirty)) {
         struct conn *c = container_of(list_pop(&cs->dirty), struct conn, dirty);
+        must(c->phase == CONN_OPEN);
         conn_flush(c);
     }
 }
@@ -105,6 +107,7 @@ void conns_close_all(struct conns *cs, const char *reason) {
 /* --- one connection --- */
 
 bool conn_send_info(struct conn *c, bool connect_info, bool lame_duck) {
+    must(!(connect_info && lame_duck) || c->cs->lame_duck);
     const struct conn_server *s = c->cs->server;
     const struct conn_limits *l = c->cs->limits;
     uint8_t text[INFO_ROOM];

@@ -18,6 +18,7 @@ struct outbox_chunk {
 };
 
 void outbox_pools_init(struct outbox_pools *p, uint64_t bytes_max) {
+    must(bytes_max > 0);
     size_t large = bytes_max / OUTBOX_CHUNK, small = bytes_max / 4 / OUTBOX_CHUNK_SMALL;
     pool_init(&p->large, sizeof(struct outbox_chunk) + OUTBOX_CHUNK, 16, large > 16 ? large : 16);
     pool_init(&p->small, OUTBOX_CHUNK_SMALL, 32, small > 32 ? small : 32);
@@ -48,6 +49,8 @@ static void chunk_give(struct outbox *ob, struct outbox_chunk *c) {
 }
 
 static void chain(struct outbox *ob, struct outbox_chunk *c) {
+    must(c->next == NULL && c->start == c->end);
+    must((ob->first == NULL) == (ob->last == NULL));
     if (ob->last) {
         ob->last->next = c;
     } else {
@@ -62,6 +65,7 @@ static size_t room_left(const struct outbox *ob) { return ob->last ? ob->last->c
 
 /* Gets chunks for n more bytes behind the last one, all or none. The chain is not touched. */
 static enum err provide(struct outbox *ob, size_t n, struct outbox_chunk **more) {
+    must(n > 0);
     struct outbox_chunk **tail = more;
     *more = NULL;
     for (bool small = !ob->first; n > 0; small = false) {
@@ -90,6 +94,7 @@ static const uint8_t *fill(struct outbox_chunk *c, const uint8_t *p, size_t *n) 
 }
 
 enum err outbox_putv(struct outbox *ob, const struct iovec *v, size_t count) {
+    must(ob->pending <= ob->pending_max);
     size_t n = 0;
     for (size_t i = 0; i < count; i++) n += v[i].iov_len;
     if (n > ob->pending_max || ob->pending > ob->pending_max - n) return ERR_LIMIT;
@@ -131,6 +136,7 @@ enum err outbox_reserve(struct outbox *ob, size_t n, uint8_t **room) {
         if (!c) return ERR_NOMEM;
         chain(ob, c);
     }
+    must(room_left(ob) >= n);
     *room = ob->last->data + ob->last->end;
     return ERR_OK;
 }
@@ -176,6 +182,7 @@ static void on_send(struct io_op *op, int64_t res) {
 }
 
 void outbox_flush(struct outbox *ob) {
+    must(ob->send.busy == (ob->since_ns != 0));
     if (ob->send.busy || ob->pending == 0) return;
     uint32_t count = 0;
     size_t n = 0;
@@ -214,6 +221,7 @@ void outbox_init(struct outbox *ob, struct io *io, struct outbox_pools *pools, s
 
 /* Gives back chunks from *link on. */
 static void give_from(struct outbox *ob, struct outbox_chunk **link) {
+    must(!ob->send.busy || *link == NULL || link != &ob->first);
     struct outbox_chunk *c = *link;
     *link = NULL;
     while (c) {

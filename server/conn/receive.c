@@ -19,6 +19,7 @@ void conn_listen(struct conn *c) {
 }
 
 void conn_pause(struct conn *c, enum conn_pause why) {
+    must(why != 0 && c->phase == CONN_OPEN);
     c->paused |= (uint8_t)why;
     if (why == PAUSE_CONGESTED && list_empty(&c->parked)) list_add_tail(&c->cs->parked, &c->parked);
     if (why == PAUSE_INGEST && list_empty(&c->starved)) list_add_tail(&c->cs->starved, &c->starved);
@@ -26,6 +27,7 @@ void conn_pause(struct conn *c, enum conn_pause why) {
 
 /* Room for a carried operation of `total` bytes. Small ones are few bytes a connection and never wait. */
 static bool gather_room(struct conn *c, size_t total) {
+    must(total > 0);
     enum err e = carry_room(&c->cs->ingest, &c->carry, total, total <= UNCHARGED_MAX);
     if (e == ERR_OK) return true;
     if (e == ERR_LIMIT) {
@@ -39,6 +41,7 @@ static bool gather_room(struct conn *c, size_t total) {
 
 /* Keeps what came while nothing may be handled. */
 static void keep(struct conn *c, const uint8_t *p, size_t n) {
+    must(n == 0 || !running(c));
     if (n == 0) return;
     if (carry_room(&c->cs->ingest, &c->carry, c->carry.n + n, true)) {
         conn_close(c, "Read Error", false);
@@ -77,6 +80,7 @@ static void handle_carried(struct conn *c) {
 
 /* Adds to the carried operation what it lacks, no more, and handles it. */
 static size_t complete_carried(struct conn *c, const uint8_t *p, size_t n) {
+    must(c->carry.n > 0 && n > 0);
     size_t take = n, have = c->carry.n;
     if (c->parser.need) {
         must(c->parser.need > have);
@@ -111,6 +115,7 @@ static void receive(struct conn *c, const uint8_t *p, size_t n) {
 
 /* The socket has ended, and everything that came before is handled. */
 static void ended(struct conn *c) {
+    must(c->eof && !c->paused);
     if (c->recv_err) conn_log(c, LOG_DEBUG, "read error: %s", err_text(c->recv_err));
     conn_close(c, c->recv_err ? "Read Error" : "Client Closed", !c->recv_err);
 }
@@ -189,6 +194,7 @@ void conn_resume(struct conn *c, enum conn_pause why) {
 
 /* Takes all nodes of from over to the empty to, so that those that come back to from are not met again. */
 static void take_all(struct list *to, struct list *from) {
+    must(to != from);
     list_init(to);
     if (list_empty(from)) return;
     *to = *from;

@@ -17,6 +17,7 @@
 /* --- slow consumers --- */
 
 static void slow_consumer(struct conn *c, const char *reason) {
+    must(reason != NULL);
     c->cs->counters.slow_consumers++;
     conn_close(c, reason, false);
 }
@@ -73,6 +74,7 @@ void conn_ok(struct conn *c) {
 }
 
 void conn_ping(struct conn *c) {
+    must(c->pings_out >= 0);
     uint8_t text[16];
     c->pings_out++;
     if (c->trace) conn_trace(c, "->>", "PING", NULL, 0);
@@ -81,6 +83,7 @@ void conn_ping(struct conn *c) {
 
 /* The first PONG after CONNECT is followed by a second INFO, for clients that can take one. */
 void conn_pong(struct conn *c) {
+    must(c->connected || !c->first_pong);
     uint8_t text[16];
     if (c->trace) conn_trace(c, "->>", "PONG", NULL, 0);
     if (!conn_put(c, text, emit_pong(text, sizeof text))) return;
@@ -102,6 +105,7 @@ void conn_err(struct conn *c, const char *text) {
 
 /* When the oldest send in flight is due, or soon when somebody waits for room to gather. */
 static void sweep_arm(struct conns *cs) {
+    must(cs->limits->write_deadline_ns > 0);
     uint64_t at = UINT64_MAX;
     if (!list_empty(&cs->sending)) {
         const struct conn *oldest = container_of(cs->sending.next, struct conn, sending);
@@ -147,6 +151,7 @@ void conns_arm_stall(struct conns *cs) {
 void conns_on_stall(struct io_timer *t) { conns_unpark(container_of(t, struct conns, stall)); }
 
 static void write_deadline_missed(struct conn *c) {
+    must(c->out.send.busy);
     char limit[GODURATION_TEXT_MAX + 1];
     limit[goduration_put(limit, c->cs->limits->write_deadline_ns)] = '\0';
     conn_log(c, LOG_INFO,

@@ -14,6 +14,7 @@
 enum { TEXT_MAX = 1400 };
 
 static struct conn_sub *sub_new(struct conn *c, const struct op *op) {
+    must(op->kind == OP_SUB);
     struct conn_sub *s = malloc(sizeof *s + op->subject.n + op->queue.n + op->sid.n);
     if (!s) return NULL;
     uint8_t *p = s->text;
@@ -41,6 +42,7 @@ static void sub_end(struct conn_sub *s) {
 }
 
 void conn_sub_retire(struct conn_sub *s) {
+    must(s->conn != NULL);
     if (s->is_retired) return;
     s->is_retired = true;
     list_add_tail(&s->conn->cs->retired, &s->retired);
@@ -62,6 +64,7 @@ void conn_drop_subs(struct conn *c) {
 /* --- SUB --- */
 
 static void not_permitted(struct conn *c, const struct op *op, bool tokens) {
+    must(tokens || op->queue.n > 0);
     char subject[600], queue[300], text[TEXT_MAX];
     quote(subject, sizeof subject, op->subject);
     quote(queue, sizeof queue, op->queue);
@@ -93,6 +96,7 @@ static bool at_limit(const struct conn *c) {
 }
 
 static enum err add(struct conn *c, const struct op *op) {
+    must(map_str_get(&c->subs, op->sid) == NULL);
     struct conn_sub *s = sub_new(c, op);
     if (!s) return ERR_NOMEM;
     enum err e = map_str_put(&c->subs, s->sid, s);

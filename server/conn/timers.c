@@ -18,6 +18,7 @@ void conn_arm_ping(struct conn *c) { arm(c, c->cs->limits->ping_interval_ns); }
 /* After CONNECT: soon, but spread by up to a fifth, so that many clients that came together are not pinged
  * together. */
 void conn_arm_first(struct conn *c) {
+    must(c->phase == CONN_OPEN);
     const struct conn_limits *l = c->cs->limits;
     if (!c->connected) {
         arm(c, c->parser.auth_pending ? l->auth_timeout_ns : l->ping_interval_ns);
@@ -28,6 +29,7 @@ void conn_arm_first(struct conn *c) {
 }
 
 static void auth_timeout(struct conn *c) {
+    must(c->parser.auth_pending);
     conn_log(c, LOG_DEBUG, "Authentication Timeout");
     conn_err(c, "Authentication Timeout");
     conn_close(c, "Authentication Timeout", true);

@@ -13,6 +13,7 @@ enum { SIZE_TEXT = 32 };
 
 /* 1.5 GiB. Returns out. */
 static const char *size_text(char out[SIZE_TEXT], uint64_t n) {
+    must(out != NULL);
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
     double v = (double)n;
     size_t u = 0;
@@ -24,6 +25,7 @@ static const char *size_text(char out[SIZE_TEXT], uint64_t n) {
 
 /* 0.21 ms, 12 ms, 3.4 s: two digits that mean something. */
 static const char *time_text(char out[SIZE_TEXT], int64_t ns) {
+    must(out != NULL && ns >= 0);
     double ms = (double)ns / 1e6;
     if (ms >= 1000) {
         snprintf(out, SIZE_TEXT, "%.1f s", ms / 1000);
@@ -34,6 +36,7 @@ static const char *time_text(char out[SIZE_TEXT], int64_t ns) {
 }
 
 static void print_store(struct log *log, const struct options *o, const struct startup_facts *f) {
+    must(f->store_dir != NULL);
     char free_text[SIZE_TEXT], max[SIZE_TEXT], cost[SIZE_TEXT], sync[GODURATION_TEXT_MAX + 1];
     log_line(log, LOG_INFO, "  Store:    %s on %s, %s free, at most %s used%s", f->store_dir, f->fs.type,
              size_text(free_text, f->fs.free_bytes),
@@ -62,6 +65,7 @@ static void print_memory(struct log *log, const struct options *o, const struct 
 
 /* An address one can connect to: any address listened on is there on this machine too. */
 static void put_url(char *out, size_t room, const char *host, int port) {
+    must(port > 0);
     bool any = host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
     const char *name = any ? "127.0.0.1" : host;
     bool v6 = strchr(name, ':') != NULL;

@@ -38,6 +38,7 @@ struct key {
 /* --- values --- */
 
 static bool wrong(struct reader *r, const struct conf_node *n, const char *expected) {
+    must(r->e && expected);
     conf_fail(r->e, n, "%.*s should be %s, not %s %s", (int)(n->key.n < 64 ? n->key.n : 64),
               (const char *)n->key.p, expected, n->kind == CONF_ARRAY || n->kind == CONF_INT ? "an" : "a",
               conf_kind_name(n->kind));
@@ -45,11 +46,13 @@ static bool wrong(struct reader *r, const struct conf_node *n, const char *expec
 }
 
 static bool bad(struct reader *r, const struct conf_node *n, const char *why) {
+    must(r->e && why);
     conf_fail(r->e, n, "%.*s %s", (int)(n->key.n < 64 ? n->key.n : 64), (const char *)n->key.p, why);
     return false;
 }
 
 static bool text(struct reader *r, const struct conf_node *n, char *out, size_t room) {
+    must(room > 0);
     if (n->kind != CONF_STR) return wrong(r, n, "a string");
     if (n->str.n >= room || memchr(n->str.p, '\0', n->str.n)) return bad(r, n, "is too long");
     memcpy(out, n->str.p, n->str.n);
@@ -58,6 +61,8 @@ static bool text(struct reader *r, const struct conf_node *n, char *out, size_t 
 }
 
 static bool number(struct reader *r, const struct conf_node *n, const struct key *k) {
+    must(k->min <= k->max);
+    must(k->room == sizeof(int) || k->room == sizeof(int64_t));
     int64_t v;
     if (k->kind == KEY_INT ? n->kind != CONF_INT : n->kind != CONF_INT && n->kind != CONF_STR)
         return wrong(r, n, k->kind == KEY_INT ? "an integer" : "a size");
@@ -86,6 +91,7 @@ static bool duration(struct reader *r, const struct conf_node *n, int64_t *ns) {
 
 /* A port, or host:port, with an IPv6 address in brackets. */
 static bool host_port(struct reader *r, const struct conf_node *n, char *host, size_t room, int *port) {
+    must(host && room > 0 && port);
     uint64_t v = 0;
     if (n->kind == CONF_INT) {
         if (n->i < -1 || n->i > 65535) return bad(r, n, "is not a port");
@@ -349,6 +355,7 @@ static const struct key limits_keys[] = {
 /* --- walking the tree --- */
 
 static bool set_one(struct reader *r, const struct key *k, const struct conf_node *n) {
+    must(k->name && (k->kind != KEY_SPECIAL || k->set));
     char *field = (char *)r->o + k->at;
     int64_t ns;
     switch (k->kind) {
@@ -424,6 +431,7 @@ struct files {
 };
 
 static const char *read_whole(FILE *f, struct span *out, void **keep) {
+    must(f && out && keep);
     size_t n = 0, room = 0;
     char *p = NULL;
     for (;;) {

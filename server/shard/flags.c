@@ -30,6 +30,7 @@ struct flag {
 /* --- values, with Go's spellings --- */
 
 static bool read_bool(const char *text, bool *out) {
+    must(text && out);
     static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
     static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
     for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
@@ -42,6 +43,7 @@ static bool read_bool(const char *text, bool *out) {
 
 /* NULL, or what is wrong. */
 static const char *read_int(const char *text, int *out) {
+    must(text && out);
     char *end;
     errno = 0;
     long v = strtol(text, &end, 0);
@@ -164,6 +166,7 @@ static const struct flag flags[] = {
 enum { FLAGS = sizeof flags / sizeof flags[0] };
 
 static const struct flag *find(struct span name) {
+    must(name.n > 0);
     for (size_t i = 0; i < FLAGS; i++) {
         if (span_eq(span_str(flags[i].name), name)) return &flags[i];
     }
@@ -179,6 +182,7 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct option_error *e, c
 }
 
 static bool unknown(struct span name, struct option_error *e) {
+    must(find(name) == NULL);
     const char *known[FLAGS + 1];
     size_t n = 0;
     for (size_t i = 0; i < FLAGS; i++) {
@@ -191,6 +195,7 @@ static bool unknown(struct span name, struct option_error *e) {
 }
 
 static bool set_one(struct options *o, const struct flag *f, const char *value, struct option_error *e) {
+    must(o && f && value);
     void *field = (char *)o + f->at;
     const char *wrong = NULL;
     switch (f->kind) {
@@ -217,6 +222,7 @@ static bool set_one(struct options *o, const struct flag *f, const char *value, 
 
 /* A word that is no flag: nats-server takes help and version as commands. */
 static bool command(struct options *o, const char *word, struct option_error *e) {
+    must(o && word);
     if (strcmp(word, "help") == 0) {
         o->show_help = true;
     } else if (strcmp(word, "version") == 0) {

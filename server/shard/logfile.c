@@ -18,6 +18,7 @@
 enum { LINE_ROOM = 1280 };
 
 static size_t put_time(const struct logfile *lf, char *out, size_t room) {
+    must(room >= 32);
     struct timespec now;
     struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -29,6 +30,7 @@ static size_t put_time(const struct logfile *lf, char *out, size_t room) {
 }
 
 static void write_all(int fd, const char *p, size_t n) {
+    must(fd >= 0);
     while (n > 0) {
         ssize_t k = write(fd, p, n);
         if (k < 0 && errno == EINTR) continue;
@@ -87,6 +89,7 @@ bool logfile_open(struct logfile *lf, const struct options *o, struct option_err
 }
 
 bool logfile_reopen(struct logfile *lf) {
+    must(lf->fd >= 0);
     if (lf->path[0] == '\0') return true;
     int fd = open_append(lf->path);
     if (fd < 0) return false;

@@ -22,6 +22,7 @@
 #define SEC 1000000000ll
 
 void options_defaults(struct options *o) {
+    must(o != NULL);
     *o = (struct options){
         .host = "0.0.0.0",
         .store_dir = STORE_DIR_DEFAULT,
@@ -56,6 +57,7 @@ void options_defaults(struct options *o) {
 }
 
 bool options_sync(struct options *o, struct span text) {
+    must(o != NULL);
     int64_t ns;
     if (text.n == 6 && strncasecmp((const char *)text.p, "always", 6) == 0) {
         o->sync_always = true;
@@ -68,6 +70,7 @@ bool options_sync(struct options *o, struct span text) {
 }
 
 bool options_io(struct options *o, struct span text) {
+    must(o != NULL);
     static const enum io_backend all[] = {IO_AUTO, IO_URING, IO_POSIX};
     static const char *const names[] = {"auto", "uring", "posix"};
     for (size_t i = 0; i < 3; i++) {
@@ -106,6 +109,7 @@ static uint64_t memory_bytes(void) {
 
 /* Free bytes where the folder lies or will lie. */
 static uint64_t disk_bytes(const char *folder) {
+    must(folder[0] != '\0');
     char path[sizeof((struct options *)0)->store_dir];
     struct statvfs fs;
     snprintf(path, sizeof path, "%s", folder);
@@ -137,6 +141,7 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct option_error *e, c
 }
 
 static bool check_ranges(const struct options *o, struct option_error *e) {
+    must(o->conn.max_payload > 0 && o->conn.max_pending > 0);
     char grace[GODURATION_TEXT_MAX + 1], all[GODURATION_TEXT_MAX + 1];
     grace[goduration_put(grace, o->lame_duck_grace_ns)] = '\0';
     all[goduration_put(all, o->lame_duck_ns)] = '\0';
@@ -191,6 +196,7 @@ bool options_settle(struct options *o, struct option_error *e) {
 /* --- all of it --- */
 
 static bool refuse(const struct option_error *e, int code, int *status) {
+    must(code != 0);
     fprintf(stderr, "millrace: %s\n", e->text);
     if (code == 2) fputs("run millrace -h for the flags\n", stderr);
     *status = code;
@@ -198,6 +204,7 @@ static bool refuse(const struct option_error *e, int code, int *status) {
 }
 
 bool options_read(struct options *o, int argc, char **argv, int *status) {
+    must(o && argv && status);
     struct option_error e = {""};
     *status = 0;
     options_defaults(o);
