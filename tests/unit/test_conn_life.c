@@ -890,8 +890,7 @@ static void log_lines(void) {
         "[ERR] %s - \"v1.2:c:me \\\"1\\\"\" - \"$G/user:ann\" - Publish Violation - Subject \"_GR_.a\"\n",
         " - Client parser ERROR: proto='\"FOO bar\\r\\n\"...'\n",
         " - ->> [-ERR Unknown Protocol Operation]\n",
-        "[DBG] %s - \"v1.2:c:me \\\"1\\\"\" - \"$G/user:ann\" - Client connection closed: Protocol "
-        "Violation\n",
+        "- \"$G/user:ann\" - Client connection closed: Protocol Violation\n",
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         const char *percent = strstr(lines[i], "%s");
