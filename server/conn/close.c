@@ -28,6 +28,7 @@ void conn_close(struct conn *c, const char *reason, bool drain) {
 static void detach(struct conn *c) {
     must(c->phase != CONN_OPEN);
     conn_drop_subs(c);
+    conn_unstall(c);
     c->paused = 0;
     list_del(&c->parked);
     list_del(&c->starved);

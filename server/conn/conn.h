@@ -68,6 +68,7 @@ struct conns {
     bool (*authorize)(void *ctx, const void *connect_opts);
     struct conn_counters counters;
     bool lame_duck;
+    size_t stalling; /* clients that lag so far behind that publishers are held back for them */
 
     struct list all, dirty, parked, starved, sending, closing; /* of struct conn */
     struct list retired;                                       /* of struct conn_sub */

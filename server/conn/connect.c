@@ -9,8 +9,8 @@
 
 static void refuse(struct conn *c, const char *text, const char *log, const char *reason) {
     must(text && log && reason);
-    conn_log(c, LOG_ERROR, "%s", log);
     conn_err(c, text);
+    conn_log(c, LOG_ERROR, "%s", log);
     conn_close(c, reason, true);
 }
 

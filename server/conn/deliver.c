@@ -68,6 +68,7 @@ static void stall(struct conn *c, struct route_msg *m) {
     uint64_t now = io_now(cs->io);
     if (!c->stalling) {
         c->stalling = true;
+        cs->stalling++;
         c->progress_ns = now;
     }
     conns_arm_stall(cs);

@@ -162,9 +162,7 @@ static void info(struct conn *c, struct span json) {
 }
 
 static void peer_error(struct conn *c, struct span text) {
-    char quoted[512];
-    quote(quoted, sizeof quoted, text);
-    conn_log(c, LOG_ERROR, "Client Error %s", quoted);
+    conn_log(c, LOG_ERROR, "Client Error %.*s", (int)(text.n < 512 ? text.n : 512), (const char *)text.p);
     conn_close(c, "Parse Error", true);
 }
 
@@ -188,7 +186,6 @@ void conn_dispatch(struct conn *c, const struct op *op) {
 /* Input that is no protocol, or breaks a limit the parser knows. Barriers that are outstanding are not waited
  * for, but their PONGs keep their place before the error. */
 void conn_bad_input(struct conn *c, const char *error, struct span near) {
-    must(c->phase == CONN_OPEN);
     static const struct {
         const char *error, *log, *reason;
     } known[] = {
@@ -196,20 +193,19 @@ void conn_bad_input(struct conn *c, const char *error, struct span near) {
         {"maximum control line exceeded", "maximum control line exceeded", "Maximum Control Line Exceeded"},
         {"Authorization Violation", "authentication error", "Authentication Failure"},
     };
+    const char *reason = "Protocol Violation", *log = "Client parser ERROR";
+    char quoted[160];
+    must(c->phase == CONN_OPEN);
     for (; c->pongs_owed > 0; c->pongs_owed--) conn_pong(c);
-    const char *reason = "Protocol Violation", *log = NULL;
     for (size_t i = 0; error && i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].error, error) != 0) continue;
         reason = known[i].reason;
         log = known[i].log;
     }
-    if (log) {
-        conn_log(c, LOG_ERROR, "%s", log);
-    } else {
-        char quoted[160];
-        quote(quoted, sizeof quoted, span_of(near.p, near.n < 32 ? near.n : 32));
-        conn_log(c, LOG_ERROR, "Client parser ERROR: proto='%s...'", quoted);
-    }
     if (error) conn_err(c, error);
+    size_t shown = 0;
+    while (shown < near.n && shown < 32 && near.p[shown] != '{') shown++; /* no part of a CONNECT's json */
+    quote(quoted, sizeof quoted, span_of(near.p, shown));
+    conn_log(c, LOG_ERROR, "%s: proto='%s...'", log, quoted);
     conn_close(c, reason, true);
 }

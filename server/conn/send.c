@@ -139,9 +139,16 @@ void conn_on_sent(struct outbox *ob, enum err e) {
         return;
     }
     if (c->stalling && c->out.pending <= c->stall_at) {
-        c->stalling = false;
+        conn_unstall(c);
         conns_unpark(c->cs);
     }
+}
+
+void conn_unstall(struct conn *c) {
+    if (!c->stalling) return;
+    must(c->cs->stalling > 0);
+    c->stalling = false;
+    c->cs->stalling--;
 }
 
 void conns_arm_stall(struct conns *cs) {
