@@ -34,6 +34,7 @@ void mrs_push(struct mr_stream *s, struct cq_entry e, struct span note) {
 
 static void flush_batch(struct mr_shard *sh, struct commit_queue *q) {
     must(sh->batch_count <= DONE_BATCH);
+    if (sh->batch_count) sh->called = true;
     if (sh->batch_count && sh->host.on_done) sh->host.on_done(sh->host.ctx, sh->batch, sh->batch_count);
     for (size_t i = 0; i < sh->batch_count; i++)
         if (sh->batch_refs[i]) mrs_unref(sh->batch_refs[i]);
@@ -139,6 +140,7 @@ static void wake_moved(struct mr_shard *sh) {
 static void call_host(struct mr_shard *sh, struct mr_consumer *c) {
     must(sh->calling == NULL);
     sh->calling = c;
+    sh->called = true;
     struct consumer_exceeded x;
     while (sh->calling && consumer_next_exceeded(&c->c, &x))
         if (sh->host.on_max_deliver) sh->host.on_max_deliver(sh->host.ctx, c, x.seq, x.deliveries);

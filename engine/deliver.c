@@ -57,6 +57,7 @@ enum mr_status mr_consumer_next(struct mr_consumer *c, int64_t now, size_t bytes
                                 struct mr_delivery *out) {
     must(!c->s->deleted);
     if (c->wait.waiting) return nothing(c, MR_LATER);
+    if (c->s->shard->closing) return MR_NONE;
     for (;;) {
         struct choice ch;
         enum choice_kind kind = consumer_peek(&c->c, now, &ch);

@@ -126,6 +126,7 @@ struct mr_shard {
     struct mr_env *env;
     struct io *io;
     bool io_owned, ticking, closing;
+    bool called; /* a callback ran in this turn */
     uint32_t index;
     struct mr_host host;
     struct shard_log *logs;

@@ -106,6 +106,7 @@ enum mr_status mr_get(struct mr_stream *s, uint64_t seq, bool visible_only, stru
     must(w != NULL || !s->log);
     const struct index_entry *x = seq ? stream_get(&s->st, seq, visible_only) : NULL;
     if (!x) return MR_NONE;
+    if (s->shard->closing) return MR_FAILED; /* no new reads: the log waits for those it has */
     if (w) wait_prepare(w);
     enum err e = mrs_fetch(s, seq, x->loc, w ? &priv_of(w)->store : NULL, out);
     if (e == ERR_CORRUPT) mrs_lost(s, seq);

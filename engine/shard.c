@@ -120,6 +120,7 @@ void mr_shard_tick(struct mr_shard *shard) {
     must(!shard->ticking);
     shard->ticking = true;
     shard->turn++;
+    shard->called = false;
     shard_memory_sweep(shard);
     shard_run_due(shard);
     for (size_t i = 0; i < shard->logs_count; i++) {
@@ -149,6 +150,7 @@ void mr_shard_run(struct mr_shard *shard, int64_t timeout_ns) {
     must(timeout_ns >= 0);
     mr_shard_tick(shard);
     uint64_t until = io_now(shard->io) + (uint64_t)timeout_ns, at = mr_shard_deadline(shard);
+    if (shard->called) until = 0; /* the host has something to act on */
     io_tick(shard->io, at < until ? at : until);
     mr_shard_tick(shard);
 }
@@ -186,6 +188,8 @@ static void fail_rest(struct mr_shard *sh) {
 void mr_shard_close(struct mr_shard *shard) {
     must(!shard->ticking);
     shard->closing = true;
+    shard->host.on_ready = NULL; /* operations are still reported, consumers are not called any more */
+    shard->host.on_max_deliver = NULL;
     uint64_t until = io_now(shard->io) + CLOSE_WAIT_NS;
     for (;;) {
         for (size_t i = 0; i < shard->logs_count; i++) shard->logs[i].wanted = true;
@@ -193,9 +197,6 @@ void mr_shard_close(struct mr_shard *shard) {
         if (settled(shard) || io_now(shard->io) >= until) break;
         io_tick(shard->io, io_now(shard->io) + RIDE_NS);
     }
-    shard->host.on_ready = NULL; /* operations are still reported, consumers are not called any more */
-    shard->host.on_max_deliver = NULL;
-    for (size_t i = 0; i < shard->logs_count; i++) shard->logs[i].dirty_since = 0;
     fail_rest(shard);
     free_shard(shard);
 }
