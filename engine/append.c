@@ -5,7 +5,7 @@
  * expectations, duplicate), the shard's share of the configured storage, a full queue or log (MR_BUSY), no
  * space, a failed log. A message id that is not in the message's headers is logged ahead of it, so that it is
  * known again after a restart. */
-#include "engine.h"
+#include "append.h"
 
 #include <stdlib.h>
 
@@ -14,23 +14,36 @@
 
 enum { ID_ON_STACK = 512 };
 
-static uint8_t flags_of(const struct mr_append_opts *o) {
+uint8_t append_flags(const struct mr_append_opts *o) {
     if (!o || o->rollup == MR_ROLLUP_NONE) return 0;
     return o->rollup == MR_ROLLUP_ALL ? REC_F_ROLLUP_ALL : REC_F_ROLLUP_SUBJECT;
 }
 
-/* Is the message's share of the environment's storage used up? */
-static enum mr_status over_share(const struct mr_stream *s, const struct mr_msg *m) {
+/* Is the messages' share of the environment's storage used up? */
+static enum mr_status over_share(const struct mr_stream *s, uint64_t size) {
     const struct mr_shard *sh = s->shard;
     uint64_t max = s->log ? sh->file_max : sh->memory_max;
     if (max == 0) return MR_OK;
-    uint64_t size = stream_msg_size(s->st.conf.c.storage, m->subject.n, m->hdr.n, m->payload.n);
     uint64_t used = s->log ? sh->file_bytes : sh->memory_bytes;
     if (used + size <= max) return MR_OK;
     return s->log ? MR_STORAGE_FULL : MR_MEMORY_FULL;
 }
 
-static bool id_in_headers(const struct mr_msg *m, struct span id) {
+enum mr_status append_room(struct mr_stream *s, uint64_t size, size_t note) {
+    must(!s->deleted);
+    if (s->shard->closing) return MR_FAILED;
+    enum mr_status e = over_share(s, size);
+    if (e != MR_OK) return e;
+    if (!cq_room(mrs_queue(s), note)) return MR_BUSY;
+    if (!list_empty(&s->stale) && mrs_log_full(s)) return MR_BUSY; /* its limits come before what they remove */
+    return MR_OK;
+}
+
+uint64_t append_size(const struct mr_stream *s, const struct mr_msg *m) {
+    return stream_msg_size(s->st.conf.c.storage, m->subject.n, m->hdr.n, m->payload.n);
+}
+
+bool append_id_in_headers(const struct mr_msg *m, struct span id) {
     struct span hdr = span_of_bytes(m->hdr);
     if (hdr.n && id.p > hdr.p && id.p + id.n <= hdr.p + hdr.n) return true;
     return hdr.n && span_eq(header_value(hdr, SPAN_LIT("Nats-Msg-Id")), id);
@@ -50,7 +63,7 @@ static enum err log_id(struct mr_stream *s, uint64_t seq, struct span id) {
     return e;
 }
 
-static enum mr_status write_record(struct mr_stream *s, const struct rec *r, uint64_t *loc) {
+enum mr_status append_write(struct mr_stream *s, const struct rec *r, uint64_t *loc) {
     enum err e = s->log ? shard_log_append(s->log, r, 0, loc) : memlog_append(s->shard->mem, r, loc);
     if (!s->log) ++*loc; /* the first place in memory is 0, which means none to an index */
     if (e == ERR_LIMIT) return s->log ? MR_TOO_LARGE : MR_MEMORY_FULL;
@@ -60,21 +73,21 @@ static enum mr_status write_record(struct mr_stream *s, const struct rec *r, uin
 static enum mr_status put_record(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
                                  const struct stream_verdict *v, uint64_t *loc) {
     struct rec r = {.kind = REC_MESSAGE,
-                    .flags = flags_of(o),
+                    .flags = append_flags(o),
                     .stream = s->number,
                     .seq = v->seq,
                     .ts = v->ts,
                     .subject = span_of_bytes(m->subject),
                     .hdr = span_of_bytes(m->hdr),
                     .payload = span_of_bytes(m->payload)};
-    if (o && o->msg_id.n && s->log && !id_in_headers(m, span_of_bytes(o->msg_id))) {
+    if (o && o->msg_id.n && s->log && !append_id_in_headers(m, span_of_bytes(o->msg_id))) {
         enum err e = log_id(s, v->seq, span_of_bytes(o->msg_id));
         if (e) return status_of(e);
     }
-    return write_record(s, &r, loc);
+    return append_write(s, &r, loc);
 }
 
-static void apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
+void append_apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
                   const struct stream_verdict *v, uint64_t loc) {
     struct stream_put p = {.seq = v->seq,
                            .loc = loc,
@@ -91,7 +104,7 @@ static void apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_a
     if (s->st.conf.c.max_age_ns > 0 && s->timer.deadline_ns == 0) mrs_arm_timer(s);
 }
 
-static void wait_for_frame(struct mr_stream *s, const struct mr_append_opts *o, uint64_t seq) {
+void append_wait(struct mr_stream *s, const struct mr_append_opts *o, uint64_t seq) {
     bool tell = o && o->want_done;
     struct cq_entry e = {.kind = tell ? CQ_APPEND : CQ_VISIBLE, .seq = seq, .tag = tell ? o->tag : 0};
     mrs_push(s, e, tell ? span_of_bytes(o->note) : SPAN_EMPTY);
@@ -106,15 +119,11 @@ enum mr_status mr_append(struct mr_stream *s, const struct mr_msg *m, const stru
     stream_admit(&s->st, m, opts, opts && opts->now ? opts->now : io_wall(s->shard->io), &v);
     if (result) *result = (struct mr_append_result){.seq = v.seq, .last_id = bytes_of_span(v.last_id)};
     if (v.status != MR_OK) return v.status;
-    if (s->shard->closing) return MR_FAILED;
-    enum mr_status e = over_share(s, m);
+    enum mr_status e = append_room(s, append_size(s, m), note);
     if (e != MR_OK) return e;
-    if (!cq_room(mrs_queue(s), note)) return MR_BUSY;
-    if (!list_empty(&s->stale) && mrs_log_full(s))
-        return MR_BUSY; /* its limits come before what they remove */
     uint64_t loc = 0;
     if ((e = put_record(s, m, opts, &v, &loc)) != MR_OK) return e;
-    apply(s, m, opts, &v, loc);
-    wait_for_frame(s, opts, v.seq);
+    append_apply(s, m, opts, &v, loc);
+    append_wait(s, opts, v.seq);
     return MR_OK;
 }

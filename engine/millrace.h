@@ -227,6 +227,7 @@ struct mr_append_opts {
 struct mr_append_result {
     uint64_t seq;             /* assigned; MR_DUPLICATE: the original's; MR_WRONG_LAST_SEQ: the actual last sequence */
     struct mr_bytes last_id;  /* MR_WRONG_LAST_ID: the actual id */
+    bool in_batch;            /* mr_append_batch: refused because of an earlier message of the same batch */
 };
 /* Admits and appends one message; opts may be NULL. MR_OK: has a sequence, durable when on_done says so. Refusals:
  * SEALED, TOO_LARGE, MAX_*, WRONG_LAST_*, DUPLICATE, DENIED (rollup), STORAGE_FULL, MEMORY_FULL, NOSPC, FAILED, BUSY.
@@ -234,6 +235,20 @@ struct mr_append_result {
  * rollup, size, limits. A refusal depends on records that may not be durable yet: answer it after a barrier. */
 MR_API enum mr_status mr_append(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *opts,
                                 struct mr_append_result *result) MR_MUST_USE;
+
+/* Appends messages as one: all are stored or none, in memory, on disk and after any crash; they become visible together. Their
+ * sequences are contiguous, result->seq is the last. opts: one each, or NULL; want_done, tag, note and now of the last count,
+ * and its on_done speaks for all. Each message is checked as nats-server checks a batch (ADR-50): against the stream as it was
+ * before, and WRONG_LAST_*, DUPLICATE and DENIED also where a message depends on one before it in the batch (in_batch).
+ * Refused: *failed_at is the message, or count when it is the batch. INVAL: more than MR_BATCH_MSGS_MAX messages, or on a file
+ * stream an id that is not in the message's Nats-Msg-Id header; TOO_LARGE: more than MR_BATCH_BYTES_MAX with 128 bytes a
+ * message; UNSUPPORTED: expect_last_msg_id. As above, answer refusals after a barrier. */
+enum { MR_BATCH_MSGS_MAX = 1000, MR_BATCH_BYTES_MAX = 48 << 20 };
+MR_API enum mr_status mr_append_batch(struct mr_stream *s, const struct mr_msg *msgs, const struct mr_append_opts *opts, size_t count,
+                                      struct mr_append_result *result, size_t *failed_at) MR_MUST_USE;
+/* The same checks of the messages, and nothing is appended. */
+MR_API enum mr_status mr_check_batch(struct mr_stream *s, const struct mr_msg *msgs, const struct mr_append_opts *opts, size_t count,
+                                     struct mr_append_result *result, size_t *failed_at) MR_MUST_USE;
 
 /* A read that may have to wait for the disk. Embedded by the caller; on_ready runs once, then call the function again. */
 struct mr_wait {
