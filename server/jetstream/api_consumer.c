@@ -8,6 +8,7 @@
 #include "jetstream/codec_consumer.h"
 #include "jetstream/deliver.h"
 #include "jetstream/info.h"
+#include "jetstream/push.h"
 #include "wire/json.h"
 #include "wire/nuid.h"
 
@@ -119,13 +120,14 @@ static bool create_over(struct api_req *r, struct js_consumer *old, const struct
     struct consumer_cfg was;
     if (!consumer_cfg_load(&was, extra, &r->err)) return false;
     bool ok = consumer_cfg_check_update(&was, c, &r->err);
+    bool moved = !span_eq(was.deliver_subject, c->deliver_subject);
+    if (ok && moved && old->push && old->push->active) ok = js_fail(&r->err, JS_CONSUMER_NAME_EXISTS, NULL);
     consumer_cfg_free(&was);
     if (!ok) return false;
     struct mr_consumer *engine = old->engine;
     enum mr_status st = with_engine_cfg(c, old->name, old->stream, &engine);
     if (st != MR_OK) return js_fail(&r->err, api_code_of(st, JS_CONSUMER_CREATE), mr_status_text(st));
-    js_consumer_follow(old);
-    return true;
+    return js_consumer_follow(old) == ERR_OK || js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
 }
 
 static struct js_consumer *create(struct api_req *r, struct consumer_cfg *c) {

@@ -11,6 +11,7 @@
 #include "jetstream/core.h"
 #include "jetstream/deliver.h"
 #include "jetstream/gather.h"
+#include "jetstream/push.h"
 #include "jetstream/text.h"
 
 enum { HEAD = offsetof(struct cast, part) };
@@ -128,6 +129,7 @@ void cast_handle(struct js *js, unsigned from, struct span bytes) {
     case CAST_API: api_on_cast(js, &c); return;
     case CAST_NEXT: js_next_on_cast(js, &c); return;
     case CAST_ACK: js_ack_on_cast(js, &c); return;
+    case CAST_FLOW: js_push_on_cast(js, &c); return;
     case CAST_ADD: apply_add(js, &c); return;
     case CAST_REMOVE: apply_remove(js, &c); return;
     case CAST_GATHER: gather_on_ask(js, from, &c); return;

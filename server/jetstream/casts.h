@@ -13,6 +13,7 @@ enum cast_kind {
     CAST_API,  /* run this request; part: subject, reply, headers, body. See api.h */
     CAST_NEXT, /* a pull request; part: path, reply, body. flag: the body asks for an API level we have */
     CAST_ACK,  /* an acknowledgement; part: ack subject, path, reply, body */
+    CAST_FLOW, /* a push consumer's flow control was answered; part: path. word: id */
     CAST_ADD,  /* a stream is at `call` (a shard number); part: name, subjects one a line. word: incarnation,
                   max_bytes */
     CAST_REMOVE,   /* a stream is gone; part: name. word: incarnation */

@@ -355,7 +355,8 @@ static bool check_supported(const struct consumer_cfg *c, struct js_error *e) {
         bool wanted;
         const char *what;
     } missing[] = {
-        {c->deliver_subject.n > 0, "push consumers are"},
+        {c->rate_limit > 0, "rate limits are"},
+        {c->ack == ACK_FLOW_CONTROL, "acknowledgement by flow control is"},
         {c->replay != 0, "replay policy original is"},
         {sampling > 0, "ack sampling is"},
         {c->priority_policy != 0, "priority groups are"},

@@ -49,8 +49,8 @@ struct js {
     size_t streams_n, consumers_n;
     uint64_t next_incarnation;
 
-    struct sink api_sink, ack_sink;
-    struct sub api_sub, ack_sub;
+    struct sink api_sink, ack_sink, flow_sink;
+    struct sub api_sub, ack_sub, flow_sub;
     struct list api_queue;    /* struct api_req.link, to be run */
     struct list api_waiting;  /* wait for a barrier the engine had no room for */
     struct list api_inflight; /* started and not answered: reads, barriers, gathers */
@@ -61,8 +61,11 @@ struct js {
     struct js_later later;
     struct js_stall stall;
     struct pool pulls;
-    struct list ready; /* struct js_consumer.ready: something to deliver and somebody who asked */
-    struct list due;   /* struct js_consumer.due: a timer ran out */
+    struct list ready;        /* struct js_consumer.ready: something to deliver and somebody who asked */
+    struct list due;          /* struct js_consumer.due: a timer ran out */
+    struct list pushes;       /* struct js_push.link */
+    uint32_t push_generation; /* of subscriptions, when interest in pushes was last looked at */
+    uint64_t next_question;
     struct js_consumer *ack_memo;
     uint64_t deliver_round;
     bool closing, paused;  /* paused: what delivers is congested; try again soon */
@@ -105,6 +108,7 @@ struct js_consumer {
     struct span ack_prefix; /* "$JS.ACK.stream.consumer." */
     struct list pulls;      /* struct pull.link, the oldest first */
     size_t pulls_n;
+    struct js_push *push; /* NULL: a pull consumer; see push.h */
     struct io_timer timer;
     uint64_t timer_ns;   /* what the timer is set to; UINT64_MAX when not set */
     uint64_t active_ns;  /* monotonic: last pull or delivery */
@@ -143,8 +147,8 @@ struct js_stream *js_stream_find(struct js *js, struct span name);
 
 enum err js_consumer_adopt(struct js_stream *s, struct mr_consumer *engine,
                            struct js_consumer **out) MUST_USE;
-/* Follows the engine's configuration. */
-void js_consumer_follow(struct js_consumer *c);
+/* Follows the engine's configuration. ERR_NOMEM: in part. */
+enum err js_consumer_follow(struct js_consumer *c) MUST_USE;
 /* Forgets; waiting pull requests are told with this status ("409 Consumer Deleted"). */
 void js_consumer_drop(struct js_consumer *c, int status, const char *text);
 struct js_consumer *js_consumer_find(struct js *js, struct span path);

@@ -16,6 +16,7 @@
 #include "base/must.h"
 #include "jetstream/api.h"
 #include "jetstream/pull.h"
+#include "jetstream/push.h"
 #include "wire/gotime.h"
 #include "wire/header.h"
 
@@ -141,7 +142,7 @@ static void want_ready(struct js_consumer *c) {
     if (list_empty(&c->ready)) list_add_tail(&c->stream->js->ready, &c->ready);
 }
 
-static void timer_by(struct js_consumer *c, uint64_t at) {
+void js_consumer_wake(struct js_consumer *c, uint64_t at) {
     if (at == 0 || at >= c->timer_ns) return;
     c->timer_ns = at;
     io_timer_set(c->stream->js->host.io, &c->timer, at);
@@ -171,12 +172,12 @@ void js_next_body(struct js_consumer *c, struct span reply, struct span body) {
     if (!p) {
         /* The timer looks for requests nobody waits for any more. matches nats-server: who has a heartbeat
          * hears nothing and comes back by himself instead of at once */
-        timer_by(c, 1);
+        js_consumer_wake(c, 1);
         if (a.heartbeat_ns == 0) refuse(js, reply, 409, "Exceeded MaxWaiting");
         return;
     }
-    timer_by(c, p->expires_ns);
-    timer_by(c, p->heartbeat_at);
+    js_consumer_wake(c, p->expires_ns);
+    js_consumer_wake(c, p->heartbeat_at);
     if (c->ready_edge || p->no_wait) want_ready(c);
 }
 
@@ -189,6 +190,7 @@ static void next_take(struct js_consumer *c, struct span reply, struct span body
 
 bool js_next(struct js *js, struct span path, const struct msg *m) {
     struct js_consumer *c = js_consumer_find(js, path);
+    if (c && c->push) return false; /* matches nats-server: nobody listens there for a push consumer */
     if (c) {
         if (m->reply.n) next_take(c, m->reply, m->payload, api_level_ok(js, m->hdr));
         return true;
@@ -206,7 +208,7 @@ bool js_next(struct js *js, struct span path, const struct msg *m) {
 
 void js_next_on_cast(struct js *js, const struct cast *cast) {
     struct js_consumer *c = js_consumer_find(js, cast->part[0]);
-    if (c) {
+    if (c && !c->push) {
         next_take(c, cast->part[1], cast->part[2], cast->flag);
         return;
     }
@@ -222,7 +224,7 @@ void js_next_on_cast(struct js *js, const struct cast *cast) {
 
 void js_consumer_ready(struct js_consumer *c) {
     c->ready_edge = true;
-    if (c->pulls_n) want_ready(c);
+    if (c->push ? c->push->active : c->pulls_n > 0) want_ready(c);
 }
 
 static size_t digits(uint64_t n) {
@@ -270,8 +272,7 @@ static size_t deliver_headers_only(struct js_consumer *c, struct span to, struct
     return js_publish(c->stream->js, to, js_span(m->subject), ack, span_of(hdr, n), SPAN_EMPTY, congested);
 }
 
-/* One message to one request; how many got it. */
-static size_t deliver(struct js_consumer *c, const struct pull *p, const struct mr_delivery *d, size_t *size,
+size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_delivery *d, size_t *size,
                       bool *congested) {
     uint8_t ack[ACK_SUBJECT_MAX];
     const struct mr_msg *m = &d->view.msg;
@@ -279,19 +280,17 @@ static size_t deliver(struct js_consumer *c, const struct pull *p, const struct 
     c->last_cseq = d->consumer_seq;
     c->last_sseq = d->view.seq;
     c->last_pending = d->pending;
-    if (c->headers_only) return deliver_headers_only(c, pull_reply(p), reply, m, size, congested);
+    if (c->headers_only) return deliver_headers_only(c, to, reply, m, size, congested);
     *size = m->subject.n + reply.n + m->hdr.n + m->payload.n;
-    return js_publish(c->stream->js, pull_reply(p), js_span(m->subject), reply, js_span(m->hdr),
-                      js_span(m->payload), congested);
+    return js_publish(c->stream->js, to, js_span(m->subject), reply, js_span(m->hdr), js_span(m->payload),
+                      congested);
 }
 
-/* Nobody listens: the message comes again, the request goes. */
-static void hand_back(struct js_consumer *c, struct pull *p, const struct mr_delivery *d) {
+void js_hand_back(struct js_consumer *c, const struct mr_delivery *d) {
     struct mr_ack a = {.kind = MR_NAK, .seq = d->view.seq, .consumer_seq = d->consumer_seq};
     enum mr_status st = c->ack_none ? MR_OK : mr_consumer_ack(c->engine, &a, js_wall(c->stream->js));
     if (st != MR_OK && st != MR_LATER)
         log_line(c->stream->js->host.log, LOG_DEBUG, "jetstream: hand back: %s", mr_status_text(st));
-    pull_free(c, p);
 }
 
 static void account(struct js_consumer *c, struct pull *p, size_t size, uint64_t now) {
@@ -365,10 +364,12 @@ static bool serve(struct js_consumer *c) {
         }
         size_t size = 0;
         c->active_ns = now;
-        if (deliver(c, p, &d, &size, &js->paused) == 0)
-            hand_back(c, p, &d);
-        else
+        if (js_deliver_one(c, pull_reply(p), &d, &size, &js->paused) == 0) {
+            js_hand_back(c, &d);
+            pull_free(c, p);
+        } else {
             account(c, p, size, now);
+        }
         bytes += size;
     }
     return c->pulls_n > 0;
@@ -409,17 +410,23 @@ static uint64_t inactive_at(const struct js_consumer *c) {
     uint64_t at = c->active_ns + (uint64_t)c->inactive_ns;
     mr_consumer_state(c->engine, &st);
     const struct mr_consumer_config *cfg = mr_consumer_config(c->engine);
-    if (st.num_ack_pending > 0 && cfg->ack_wait_ns > 0) at += (uint64_t)cfg->ack_wait_ns;
+    if (!c->push && st.num_ack_pending > 0 && cfg->ack_wait_ns > 0) at += (uint64_t)cfg->ack_wait_ns;
     return at;
+}
+
+/* Is this one of those that go when nobody uses them, and does nobody now? */
+static bool unused(const struct js_consumer *c) {
+    return c->inactive_ns > 0 && (c->push ? !c->push->active : c->pulls_n == 0);
 }
 
 void js_consumer_timer(struct js_consumer *c) {
     for (const struct list *l = c->pulls.next; l != &c->pulls; l = l->next) {
         const struct pull *p = container_of(l, struct pull, link);
-        timer_by(c, p->expires_ns);
-        timer_by(c, p->heartbeat_at);
+        js_consumer_wake(c, p->expires_ns);
+        js_consumer_wake(c, p->heartbeat_at);
     }
-    if (c->pulls_n == 0 && c->inactive_ns > 0) timer_by(c, c->active_ns + (uint64_t)c->inactive_ns);
+    if (c->push && c->push->active) js_consumer_wake(c, c->push->heartbeat_at);
+    if (unused(c)) js_consumer_wake(c, c->active_ns + (uint64_t)c->inactive_ns);
 }
 
 static void consumer_expire(struct js_consumer *c) {
@@ -434,13 +441,14 @@ static void consumer_expire(struct js_consumer *c) {
 static void due(struct js_consumer *c) {
     uint64_t now = js_now(c->stream->js);
     pulls_due(c, now);
-    if (c->pulls_n == 0 && c->inactive_ns > 0) {
+    if (c->push) js_push_due(c);
+    if (unused(c)) {
         uint64_t at = inactive_at(c);
         if (now >= at) {
             consumer_expire(c);
             return;
         }
-        timer_by(c, at);
+        js_consumer_wake(c, at);
     }
     js_consumer_timer(c);
 }
@@ -449,11 +457,12 @@ void js_deliver_all(struct js *js) {
     struct list turn;
     list_init(&turn);
     js->deliver_round++;
+    js_push_interest(js);
     js->paused = js->host.congested(js->host.ctx, UINT_MAX);
     for (struct list *l; !js->paused && (l = list_pop(&js->ready));) list_add_tail(&turn, l);
     for (struct list *l; (l = list_pop(&turn));) {
         struct js_consumer *c = container_of(l, struct js_consumer, ready);
-        if (js->paused || serve(c)) want_ready(c);
+        if (js->paused || (c->push ? js_push_serve(c) : serve(c))) want_ready(c);
     }
     list_init(&turn);
     for (struct list *l; (l = list_pop(&js->due));) list_add_tail(&turn, l);

@@ -16,6 +16,11 @@ void js_next_body(struct js_consumer *c, struct span reply, struct span body);
 
 /* The engine may have something for this consumer. */
 void js_consumer_ready(struct js_consumer *c);
+/* One message to a subject: how many got it, and its size as clients count. */
+size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_delivery *d, size_t *size,
+                      bool *congested);
+/* Nobody got it: it comes again. */
+void js_hand_back(struct js_consumer *c, const struct mr_delivery *d);
 /* Serves ready consumers, then due timers. */
 void js_deliver_all(struct js *js);
 /* Ends all waiting requests with this status line ("409 Consumer Deleted"). Not from inside a route callback.
@@ -23,5 +28,7 @@ void js_deliver_all(struct js *js);
 void js_pulls_end(struct js_consumer *c, int status, const char *text, bool pending_headers);
 /* Drops requests nobody listens to any more; how many are left. */
 size_t js_pulls_sweep(struct js_consumer *c);
+/* Looks at the consumer again at this time (monotonic; 0: never), or earlier. */
+void js_consumer_wake(struct js_consumer *c, uint64_t at);
 /* Sets the timer for what comes next: expiry, heartbeat, inactivity. */
 void js_consumer_timer(struct js_consumer *c);

@@ -7,6 +7,7 @@
 #include "base/must.h"
 #include "jetstream/codec_stream.h"
 #include "jetstream/deliver.h"
+#include "jetstream/push.h"
 
 void info_config_put(struct text *t, struct span canonical, bool full, const struct js_limits *limits) {
     text_key(t, "config");
@@ -169,5 +170,6 @@ void info_consumer_put(struct text *t, struct js_consumer *c, bool full) {
     text_key_u64(t, "num_redelivered", cfg->max_deliver == 1 ? 0 : st.num_redelivered);
     text_key_u64(t, "num_waiting", js_pulls_sweep(c));
     text_key_u64(t, "num_pending", st.num_pending);
+    if (c->push && c->push->active) text_key_bool(t, "push_bound", true);
     text_key_time(t, "ts", js_wall(js));
 }

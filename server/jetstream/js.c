@@ -17,6 +17,7 @@
 #include "jetstream/deliver.h"
 #include "jetstream/publish.h"
 #include "jetstream/pull.h"
+#include "jetstream/push.h"
 
 enum { PAUSE_NS = 1000000 }; /* how soon a congested delivery is tried again */
 #define IDLE_TAG UINT64_MAX  /* of js_idle()'s barrier */
@@ -109,9 +110,24 @@ static void init(struct js *js) {
     list_init(&js->all);
     list_init(&js->ready);
     list_init(&js->due);
+    list_init(&js->pushes);
     pool_init(&js->pulls, sizeof(struct pull), 256, JS_PULLS_MAX);
     size_t payload = js->limits->max_payload > 0 ? (size_t)js->limits->max_payload : 0;
     js->stall.max = payload * 2 > JS_STALL_BYTES ? payload * 2 : JS_STALL_BYTES;
+}
+
+/* Where messages for JetStream itself arrive. */
+static enum err open_sinks(struct js *js) {
+    enum err e = api_open(js);
+    if (e == ERR_OK) e = js_ack_open(js);
+    if (e == ERR_OK) e = js_push_open(js);
+    return e;
+}
+
+static void close_sinks(struct js *js) {
+    if (js->flow_sub.entry.node) js_push_close(js);
+    if (js->ack_sub.entry.node) js_ack_close(js);
+    if (js->api_sub.entry.node) api_close(js);
 }
 
 enum err js_open(struct js **out, const struct js_host *host, const struct js_limits *limits,
@@ -123,19 +139,14 @@ enum err js_open(struct js **out, const struct js_host *host, const struct js_li
     js->host = *host;
     js->limits = limits;
     init(js);
-    enum err e = api_open(js);
-    if (e == ERR_OK) {
-        e = js_ack_open(js);
-        if (e == ERR_OK) e = open_engine(js, env);
-        if (e == ERR_OK) {
-            *out = js;
-            return ERR_OK;
-        }
-        if (js->ack_sub.sink && js->ack_sub.entry.node) js_ack_close(js);
-        api_close(js);
+    enum err e = open_sinks(js);
+    if (e == ERR_OK) e = open_engine(js, env);
+    if (e != ERR_OK) {
+        js_close(js);
+        return e;
     }
-    js_close(js);
-    return e;
+    *out = js;
+    return ERR_OK;
 }
 
 void js_close(struct js *js) {
@@ -144,9 +155,8 @@ void js_close(struct js *js) {
     if (js->engine) {
         mr_shard_close(js->engine); /* what was unfinished answers now */
         js->engine = NULL;
-        js_ack_close(js);
-        api_close(js);
     }
+    close_sinks(js);
     while (!list_empty(&js->all)) js_stream_drop(container_of(js->all.next, struct js_stream, link));
     js_stall_deinit(js);
     js_later_deinit(&js->later);

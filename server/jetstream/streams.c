@@ -8,6 +8,7 @@
 #include "jetstream/core.h"
 #include "jetstream/deliver.h"
 #include "jetstream/publish.h"
+#include "jetstream/push.h"
 #include "jetstream/text.h"
 
 struct js_stream *js_stream_find(struct js *js, struct span name) {
@@ -190,28 +191,31 @@ static struct js_consumer *consumer_new(struct js_stream *s, struct span name) {
 }
 
 /* What only the canonical text says. */
-static void follow_text(struct js_consumer *c, const struct mr_consumer_config *cfg) {
+static enum err follow_text(struct js_consumer *c, const struct mr_consumer_config *cfg) {
     struct consumer_cfg text;
     struct js_error e = {JS_OK, ""};
     c->max_waiting = 512;
     c->max_batch = c->max_expires = c->max_bytes = 0;
-    if (cfg->extra.n == 0 || !consumer_cfg_load(&text, js_span(cfg->extra), &e)) return;
+    if (cfg->extra.n == 0 || !consumer_cfg_load(&text, js_span(cfg->extra), &e)) return ERR_OK;
     if (text.max_waiting > 0) c->max_waiting = (size_t)text.max_waiting;
     c->max_batch = text.max_batch;
     c->max_expires = text.max_expires;
     c->max_bytes = text.max_bytes;
+    enum err r = js_push_follow(c, &text);
     consumer_cfg_free(&text);
+    return r;
 }
 
-void js_consumer_follow(struct js_consumer *c) {
+enum err js_consumer_follow(struct js_consumer *c) {
     const struct mr_consumer_config *cfg = mr_consumer_config(c->engine);
     c->headers_only = cfg->headers_only;
     c->ack_none = cfg->ack == MR_ACK_NONE;
     c->inactive_ns = cfg->inactive_threshold_ns;
-    follow_text(c, cfg);
+    enum err e = follow_text(c, cfg);
     c->active_ns = js_now(c->stream->js);
     js_consumer_timer(c);
     js_consumer_ready(c);
+    return e;
 }
 
 enum err js_consumer_adopt(struct js_stream *s, struct mr_consumer *engine, struct js_consumer **out) {
@@ -234,7 +238,11 @@ enum err js_consumer_adopt(struct js_stream *s, struct mr_consumer *engine, stru
     c->last_cseq = st.delivered_consumer_seq;
     c->last_sseq = st.delivered_stream_seq;
     c->last_pending = st.num_pending;
-    js_consumer_follow(c);
+    e = js_consumer_follow(c);
+    if (e != ERR_OK) {
+        js_consumer_drop(c, 409, "Consumer Deleted");
+        return e;
+    }
     *out = c;
     return ERR_OK;
 }
@@ -242,6 +250,7 @@ enum err js_consumer_adopt(struct js_stream *s, struct mr_consumer *engine, stru
 void js_consumer_drop(struct js_consumer *c, int status, const char *text) {
     struct js *js = c->stream->js;
     js_pulls_end(c, status, text, false);
+    js_push_drop(c);
     io_timer_cancel(js->host.io, &c->timer);
     list_del(&c->ready);
     list_del(&c->due);

@@ -110,9 +110,9 @@ static inline void world_forward(void *ctx, unsigned to, struct route_msg *m, co
                                  size_t n, bool plain) {
     struct world_shard *s = ctx;
     struct span parts[] = {m->msg.subject, m->msg.reply, m->msg.hdr, m->msg.payload, m->to};
-    (void)picks;
-    CHECK(n == 0);
-    world_post(s->w, to, s->self, LETTER_MSG, plain, parts, 5, NULL);
+    CHECK(n <= 1);
+    struct span all[6] = {parts[0], parts[1], parts[2], parts[3], parts[4], n ? picks[0] : SPAN_EMPTY};
+    world_post(s->w, to, s->self, LETTER_MSG, plain, all, 6, NULL);
 }
 
 static inline bool world_inbox(struct sink *sink, struct sub *sub, struct route_msg *m) {
@@ -146,7 +146,7 @@ static inline void world_read(struct world_shard *s, struct letter *l) {
         js_on_cast(s->js, l->from, span_of(flat, (size_t)(at - flat)));
         break;
     }
-    case LETTER_MSG: route_deliver(s->route, &m, NULL, 0, l->flag); break;
+    case LETTER_MSG: route_deliver(s->route, &m, &part[5], part[5].n > 0, l->flag); break;
     case LETTER_ANNOUNCE: route_remote(s->route, l->from, part[0], part[1], l->flag); break;
     case LETTER_BARRIER:
         if (--l->barrier->id == 0) l->barrier->on_done(l->barrier);
@@ -316,6 +316,22 @@ static inline size_t world_ask(struct world *w, unsigned shard, const char *subj
     }
     world_wait(w, n, idle_ms);
     return w->got_n;
+}
+
+/* Subscribes to exactly this subject, as a client that push consumers deliver to does. */
+static inline struct sub *world_bind(struct world *w, unsigned shard, const char *subject,
+                                     const char *queue) {
+    struct sub *s = calloc(1, sizeof *s);
+    *s = (struct sub){
+        .sink = &w->shard[shard].sink, .subject = span_str(subject), .queue = span_str(queue), .cid = 1};
+    CHECK_EQ(route_subscribe(w->shard[shard].route, s), ERR_OK);
+    for (int i = 0; i < 3; i++) world_tick(w);
+    return s;
+}
+static inline void world_unbind(struct world *w, unsigned shard, struct sub *s) {
+    route_unsubscribe(w->shard[shard].route, s);
+    free(s);
+    for (int i = 0; i < 3; i++) world_tick(w);
 }
 
 /* A request on $JS.API with one answer, from the last shard; its text is valid until the next. */
