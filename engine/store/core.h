@@ -102,7 +102,8 @@ struct maker {
     bool tell;   /* it may try again */
     uint64_t zero_off, retry_ns, old_segno;
     uint64_t want;     /* a record needs a segment of at least this size */
-    struct region mem; /* zeros, then 8 KiB for the headers */
+    struct region mem; /* zeros, never touched: they take no memory */
+    uint8_t *block;    /* 4 KiB for a header or a frame without records */
 };
 
 struct block; /* cache.c */

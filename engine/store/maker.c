@@ -22,7 +22,7 @@ static void on_done(struct io_op *op, int64_t res);
 void maker_init(struct store *s) {
     s->maker.stage = MAKER_IDLE;
     s->maker.op.on_done = on_done;
-    must(s->maker.mem.committed >= FILL_STEP + SEG_HEADERS_BYTES);
+    must(s->maker.mem.committed >= FILL_STEP && s->maker.block != NULL);
 }
 
 bool maker_busy(const struct store *s) { return s->maker.op.busy; }
@@ -190,7 +190,7 @@ static bool may_zero(const struct store *s) {
 
 static void write_header(struct store *s, uint64_t off) {
     struct seg *g = s->maker.seg;
-    uint8_t *buf = s->maker.mem.p + FILL_STEP;
+    uint8_t *buf = s->maker.block;
     if (off == 0) {
         if (!s->maker.taken) seg_number(s, g);
         struct seg_header h;
@@ -218,7 +218,7 @@ static void step(struct store *s) {
     case MAKER_HEAD: write_header(s, 0); break;
     case MAKER_HEAD_COPY: write_header(s, SEG_HEADER_COPY); break;
     case MAKER_DIR: submit(s, IO_OP_FSYNC, s->dirfd, NULL, 0, 0, 0); break;
-    case MAKER_IDLE: must(!"a step without a segment"); break;
+    case MAKER_IDLE: must(m->stage != MAKER_IDLE); break; /* a step without a segment */
     }
 }
 

@@ -194,46 +194,53 @@ static bool proven(struct recovery *r, size_t seg, uint64_t off, uint64_t n) {
 
 /* --- damage --- */
 
-static bool salvage_unknown(struct recovery *r, struct seg *g, uint64_t from, uint64_t to) {
+/* No header says which frames these were. They count only when all that is missing was durable. */
+static bool salvage_unknown(struct recovery *r, struct seg *g, uint64_t from, uint64_t to, bool counts) {
     while (from < to) {
         size_t n = to - from < FRAME_SIZE_MAX ? (size_t)(to - from) : FRAME_SIZE_MAX;
         const uint8_t *p = window_at(&r->win, g, from, n);
         if (!p) return false;
-        replay_unknown(&r->replay, p, n, g, from);
+        if (counts)
+            replay_unknown(&r->replay, p, n, g, from);
+        else
+            report_damage(r->s, g, from, n, NULL, "frames whose headers do not verify");
         from += n;
-        g->end = g->on_disk = from;
+        if (counts) g->end = g->on_disk = from;
     }
     return true;
 }
 
-/* Frames up to number `upto` between two places in g are not whole but were durable. */
-static void salvage(struct recovery *r, struct seg *g, uint64_t from, uint64_t to, uint64_t upto) {
+/* Frames up to number `upto` between two places in segment i are not whole but were durable; all: others are
+ * not missing. */
+static void salvage(struct recovery *r, size_t i, uint64_t from, uint64_t to, uint64_t upto, bool all) {
+    struct seg *g = r->s->segs[i];
     uint64_t at = from;
     while (at < to && !r->win.why) {
         struct found f;
         bool any = scan_next(&r->win, g, at, &f) && f.h.off >= at && f.h.off + f.h.size <= to;
-        if (!salvage_unknown(r, g, at, any ? f.h.off : to)) return;
+        if (!salvage_unknown(r, g, at, any ? f.h.off : to, all)) return;
+        if (all && (r->last_seg == SIZE_MAX || r->last_seg < i)) r->last_seg = i, r->ended = false;
         if (!any || f.h.frame_no > upto) break;
         const uint8_t *p = window_at(&r->win, g, f.h.off, f.h.size);
         if (!p) return;
         replay_damaged(&r->replay, p, &f.h, g);
         at = f.h.off + f.h.size;
         g->end = g->on_disk = at;
-        if (f.h.flags & FRAME_LAST) break;
+        g->last_no = f.h.frame_no;
+        r->last_seg = i;
+        r->ended = f.h.flags & FRAME_LAST;
+        if (r->ended) break;
     }
 }
 
 /* Frames up to number `upto` are missing since the last whole one: what can be said of them was in these
  * places. */
-static void salvage_stops(struct recovery *r, uint64_t upto) {
+static void salvage_stops(struct recovery *r, uint64_t upto, bool all) {
     for (size_t i = 0; i < r->stops_len; i++) {
         struct stop t = r->stops[i];
-        struct seg *g = r->s->segs[t.seg];
         struct found f;
-        bool used = t.off > SEG_HEADERS_BYTES || scan_next(&r->win, g, t.off, &f);
-        if (!used) continue;
-        salvage(r, g, t.off, t.to, upto);
-        if (r->last_seg == SIZE_MAX || r->last_seg < t.seg) r->last_seg = t.seg, r->ended = false;
+        bool used = t.off > SEG_HEADERS_BYTES || scan_next(&r->win, r->s->segs[t.seg], t.off, &f);
+        if (used) salvage(r, t.seg, t.off, t.to, upto, all);
     }
     r->stops_len = 0;
 }
@@ -242,7 +249,6 @@ static void salvage_stops(struct recovery *r, uint64_t upto) {
  * where the frames missing before it should be, 0: none. false: some of them were in flight, and the log ends
  * before those. */
 static bool close_gap(struct recovery *r, size_t i, uint64_t off, uint64_t skipped_from, uint64_t m) {
-    struct seg *g = r->s->segs[i];
     must(m >= r->next);
     if (m == r->next ||
         (r->first && !r->stops_len && !skipped_from)) { /* nothing missing, or recycled before this one */
@@ -253,8 +259,8 @@ static bool close_gap(struct recovery *r, size_t i, uint64_t off, uint64_t skipp
     bool all = proven(r, i, skipped_from ? skipped_from : off, m - 1);
     uint64_t upto = all ? m - 1 : r->known;
     if (upto >= r->next) {
-        salvage_stops(r, upto);
-        if (skipped_from) salvage(r, g, skipped_from, off, upto);
+        salvage_stops(r, upto, all);
+        if (skipped_from) salvage(r, i, skipped_from, off, upto, all);
         r->next = upto + 1;
         r->last_hash = 0;
     }
@@ -303,6 +309,7 @@ static bool take(struct recovery *r, size_t i, uint64_t off, const struct frame_
     r->last_hash = frame_hash(h);
     r->first = false;
     r->clean = h->flags & FRAME_CLEAN;
+    if (r->clean) replay_break(&r->replay); /* a batch left open then never existed */
     r->ended = h->flags & FRAME_LAST;
     r->last_seg = i;
     g->end = g->on_disk = off + h->size;
@@ -361,7 +368,7 @@ static void walk_segment(struct recovery *r, size_t i) {
 /* One copy of a header is left, or the copies differ since a stop came between them: the good one once more.
  */
 static enum err repair_header(struct store *s, struct seg *g) {
-    uint8_t *mem = s->maker.mem.p + FILL_STEP;
+    uint8_t *mem = s->maker.block;
     uint64_t good = (uint64_t)g->repair * SEG_HEADER_COPY, bad = SEG_HEADER_COPY - good;
     size_t got;
     must(g->repair == 0 || g->repair == 1);
@@ -392,7 +399,7 @@ static enum err write_empty(struct recovery *r, struct seg *g, unsigned flags) {
     struct store *s = r->s;
     enum err e = g->fd < 0 ? seg_open_file(s, g, false) : ERR_OK;
     if (e) return e;
-    uint8_t *mem = s->maker.mem.p + FILL_STEP;
+    uint8_t *mem = s->maker.block;
     struct frame_header h = {
         .flags = FRAME_CLOSING | flags,
         .frame_no = r->next,

@@ -192,7 +192,7 @@ static enum err zero_now(struct store *s, struct seg *g) {
 }
 
 static enum err header_now(struct store *s, struct seg *g, uint64_t first_frame) {
-    uint8_t *buf = s->maker.mem.p + FILL_STEP;
+    uint8_t *buf = s->maker.block;
     memset(buf, 0, SEG_HEADER_COPY);
     struct seg_header h;
     seg_fill_header(s, g, first_frame, &h);

@@ -70,8 +70,10 @@ static enum err open_folder(struct store *s) {
 }
 
 static enum err prepare(struct store *s) {
-    enum err e = region_open(&s->maker.mem, FILL_STEP + SEG_HEADERS_BYTES);
-    if (!e) e = region_commit(&s->maker.mem, FILL_STEP + SEG_HEADERS_BYTES, false);
+    s->maker.block = aligned_alloc(BUF_ALIGN, BUF_ALIGN);
+    if (!s->maker.block) return ERR_NOMEM;
+    enum err e = region_open(&s->maker.mem, FILL_STEP);
+    if (!e) e = region_commit(&s->maker.mem, FILL_STEP, false);
     if (!e) maker_init(s);
     if (!e) e = reader_init(s);
     return e;
@@ -100,6 +102,7 @@ static void release(struct store *s) {
     reader_deinit(s);
     buffer_deinit(s);
     region_close(&s->maker.mem);
+    free(s->maker.block);
     if (s->dirfd >= 0) io_file_close(s->io, s->dirfd);
     free(s);
 }

@@ -42,7 +42,6 @@ struct life {
     uint64_t live_max;
     bool failed, faults;
     enum sim_crash crash;
-    bool plug;                  /* a batch was given up: another record must follow before the next batch */
     uint64_t by_kill, by_power; /* frames promised should the last life's end be a kill, a power cut */
 };
 
@@ -182,35 +181,40 @@ static void batch_ended(struct life *l) {
     for (uint64_t i = m->count; i > 0 && model_at(m, i)->batch == batch; i--) model_at(m, i)->frame = frame;
 }
 
+/* A batch; room for it is asked for first, mostly. Without that it may be given up half way: then it never
+ * existed. */
 static void do_batch(struct life *l) {
     struct model *m = &l->model;
-    uint32_t stream = 1 + (uint32_t)below(l, STREAMS);
-    struct entry plug = {.kind = REC_DELETE, .stream = stream};
-    if (l->plug && !append(l, &plug, STORE_RIDE)) return;
-    l->plug = false;
-    uint64_t count = 2 + below(l, 12), first = m->count + 1;
+    uint32_t stream = 1 + (uint32_t)below(l, STREAMS), sizes[12];
+    uint64_t count = 2 + below(l, 11), first = m->count + 1;
+    size_t bytes = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        sizes[i] = (uint32_t)some_size(l);
+        bytes += rec_size(24, 0, sizes[i]); /* the subject takes less */
+    }
+    bool reserve = chance(l, 70);
+    if (reserve && store_reserve(l->s, bytes, count)) return;
     m->batches++;
     for (uint64_t i = 0; i < count; i++) {
-        struct entry e = {
-            .kind = REC_MESSAGE, .stream = stream, .size = (uint32_t)some_size(l), .flags = REC_F_BATCH};
-        e.batch = m->batches;
+        struct entry e = {.kind = REC_MESSAGE,
+                          .stream = stream,
+                          .size = sizes[i],
+                          .flags = REC_F_BATCH,
+                          .batch = m->batches};
+        if (i == 0) e.flags |= REC_F_BATCH_BEGIN;
         if (i == count - 1) e.flags |= REC_F_BATCH_END;
         if (!append(l, &e, i == count - 1 ? STORE_FORCE : STORE_RIDE)) break;
-        model_at(m, m->count)->frame = 0;
-        if (i < count - 1) continue;
-        uint64_t loc = model_at(m, m->count)->loc;
-        must(loc != 0);
-        model_at(m, m->count)->frame = store_frame_filling(l->s);
-        batch_ended(l);
-        return;
+        if (i == count - 1) {
+            batch_ended(l);
+            return;
+        }
+        model_at(m, m->count)->frame = 0; /* not promised before the end */
     }
-    /* Given up half way: it never existed. */
+    if (reserve) model_fail("a batch did not fit the room reserved for it");
     for (uint64_t i = first; i <= m->count; i++) {
-        struct entry *e = model_at(m, i);
         declare_dead(l, i);
-        e->fate = ENTRY_LOST;
+        model_at(m, i)->fate = ENTRY_LOST;
     }
-    l->plug = m->count >= first;
 }
 
 static void do_append(struct life *l) {
@@ -309,7 +313,6 @@ static bool open_log(struct life *l) {
         return false;
     }
     model_judge(&l->model, l->by_kill);
-    l->plug = false;
     return true;
 }
 
@@ -371,8 +374,8 @@ static void damage(struct life *l) {
     for (int tries = 0; tries < 30 && m->count; tries++) {
         uint64_t id = 1 + below(l, m->count);
         struct entry *e = model_at(m, id);
-        if (e->kind != REC_MESSAGE || e->fate != ENTRY_KEPT || e->batch || e->dead || e->killer || e->damaged)
-            continue;
+        if (e->kind != REC_MESSAGE || e->fate != ENTRY_KEPT || e->dead || e->killer || e->damaged) continue;
+        if (e->batch && (e->size < 8 || e->size > 3000)) continue;
         if (!file_of(l, e->loc >> 32, path)) continue;
         struct rec r = model_rec(m, id);
         uint64_t size = sizeof(struct rec_header) + r.subject.n;
@@ -380,7 +383,8 @@ static void damage(struct life *l) {
         uint64_t off = (e->loc & UINT32_MAX) * REC_ALIGN;
         if (chance(l, 80)) {
             e->damaged = true;
-            sim_disk_rot(l->disk, path, off + below(l, size), (uint8_t)(1 << below(l, 8)));
+            uint64_t skip = e->batch ? sizeof(struct rec_header) : 0; /* an end must still be known as one */
+            sim_disk_rot(l->disk, path, off + skip + below(l, size - skip), (uint8_t)(1 << below(l, 8)));
         } else if (chance(l, 50)) {
             sim_disk_rot(l->disk, path, below(l, 2) * SEG_HEADER_COPY + below(l, sizeof(struct seg_header)),
                          4); /* one copy */

@@ -106,7 +106,7 @@ static void judge_batches(const struct model *m) {
     for (uint64_t i = 2; i <= m->count; i++) {
         const struct entry *a = &m->entries[i - 1], *b = &m->entries[i];
         if (!a->batch || a->batch != b->batch || a->fate == ENTRY_LOST || b->fate == ENTRY_LOST) continue;
-        bool excused = model_unwanted(m, i - 1) || model_unwanted(m, i);
+        bool excused = model_unwanted(m, i - 1) || model_unwanted(m, i) || a->damaged || b->damaged;
         if (a->found != b->found && !excused) model_fail("batch %u is there in part", a->batch);
     }
 }
