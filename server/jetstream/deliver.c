@@ -182,7 +182,9 @@ void js_next_body(struct js_consumer *c, struct span reply, struct span body) {
 }
 
 static void next_take(struct js_consumer *c, struct span reply, struct span body, bool level_ok) {
-    if (level_ok)
+    if (c->push)
+        refuse(c->stream->js, reply, 409, "Consumer is push based");
+    else if (level_ok)
         js_next_body(c, reply, body);
     else
         refuse(c->stream->js, reply, 412, "Required Api Level");
@@ -190,7 +192,6 @@ static void next_take(struct js_consumer *c, struct span reply, struct span body
 
 bool js_next(struct js *js, struct span path, const struct msg *m) {
     struct js_consumer *c = js_consumer_find(js, path);
-    if (c && c->push) return false; /* matches nats-server: nobody listens there for a push consumer */
     if (c) {
         if (m->reply.n) next_take(c, m->reply, m->payload, api_level_ok(js, m->hdr));
         return true;
@@ -208,7 +209,7 @@ bool js_next(struct js *js, struct span path, const struct msg *m) {
 
 void js_next_on_cast(struct js *js, const struct cast *cast) {
     struct js_consumer *c = js_consumer_find(js, cast->part[0]);
-    if (c && !c->push) {
+    if (c) {
         next_take(c, cast->part[1], cast->part[2], cast->flag);
         return;
     }

@@ -408,11 +408,31 @@ def directs():
     api('STREAM.NAMES')
 
 
+def push():
+    """Push consumers: the steps' own inboxes stand for the deliver subject's clients."""
+    api('STREAM.CREATE.P', {'name': 'P', 'subjects': ['p.>'], 'storage': 'memory'})
+    for i in range(3):
+        publish('p.1', 'm%d' % i)
+    base = {'deliver_subject': 'push.none', 'flow_control': True, 'idle_heartbeat': 5000000000, 'ack_policy': 'none',
+            'max_deliver': 1, 'mem_storage': True, 'num_replicas': 1}
+    consumer('o1', base, stream='P')
+    consumer('o2', dict(base, deliver_policy='by_start_sequence', opt_start_seq=2), stream='P')
+    consumer('q1', {'durable_name': 'q1', 'deliver_subject': 'push.q', 'deliver_group': 'g', 'ack_policy': 'explicit'}, stream='P')
+    consumer('q1', {'durable_name': 'q1', 'deliver_subject': 'push.r', 'deliver_group': 'g', 'ack_policy': 'explicit'}, stream='P')
+    consumer('q1', {'durable_name': 'q1', 'ack_policy': 'explicit'}, stream='P')
+    consumer('h1', {'deliver_subject': 'push.h', 'flow_control': True}, stream='P')
+    consumer('h1', {'deliver_subject': 'push.h', 'max_ack_pending': 5}, stream='P')
+    pull('P.q1')
+    api('CONSUMER.INFO.P.q1')
+    api('CONSUMER.NAMES.P')
+    api('STREAM.DELETE.P')
+
+
 def main():
     if len(sys.argv) < 3 or sys.argv[1] not in ('record', 'check'):
         sys.exit(__doc__)
     verbose = '-v' in sys.argv
-    for part in (streams, publishing, messages, updates, consumers, pulls, acks, directs):
+    for part in (streams, publishing, messages, updates, consumers, pulls, acks, directs, push):
         part()
     client = Client(sys.argv[2])
     recorded = [] if sys.argv[1] == 'record' else json.load(open(DATA))

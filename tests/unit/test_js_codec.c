@@ -121,6 +121,18 @@ static void recorded_streams(void) {
     yyjson_doc_free(doc);
 }
 
+/* The handler's part: the name in the subject counts. */
+static void name_from_subject(struct consumer_cfg *c, struct span subject) {
+    struct span pre = SPAN_LIT("$JS.API.CONSUMER.CREATE.");
+    if (!span_starts(subject, pre)) pre = SPAN_LIT("$JS.API.CONSUMER.DURABLE.CREATE.");
+    struct span rest = span_skip(subject, pre.n);
+    const uint8_t *dot = memchr(rest.p, '.', rest.n);
+    if (!dot) return;
+    rest = span_skip(rest, (size_t)(dot - rest.p) + 1);
+    dot = memchr(rest.p, '.', rest.n);
+    c->name = span_of(rest.p, dot ? (size_t)(dot - rest.p) : rest.n);
+}
+
 static void one_consumer(struct span subject, struct span body, yyjson_val *answer) {
     struct consumer_cfg c;
     struct stream_cfg s = {0};
@@ -130,11 +142,7 @@ static void one_consumer(struct span subject, struct span body, yyjson_val *answ
     struct span stream = SPAN_LIT("{\"name\":\"T\",\"subjects\":[\"t.>\"]}");
     CHECK(stream_cfg_read(&s, stream, true, &e) && stream_cfg_check(&s, &limits, &e));
     bool read = consumer_cfg_read(&c, body, true, &e);
-    /* the subject's name counts */
-    if (read && c.durable.n && !span_eq(subject, SPAN_LIT("$JS.API.CONSUMER.CREATE.T"))) c.name = c.durable;
-    struct span c9 = SPAN_LIT("$JS.API.CONSUMER.CREATE.T.c9.");
-    if (read && span_starts(subject, c9)) c.name = SPAN_LIT("c9");
-    if (read && span_starts(subject, SPAN_LIT("$JS.API.CONSUMER.CREATE.T.f1"))) c.name = SPAN_LIT("f1");
+    if (read) name_from_subject(&c, subject);
     bool ok = read && consumer_cfg_check(&c, &s, &limits, &e);
     if (error && !needs_state(code) && !handler_says(yyjson_get_str(yyjson_obj_get(error, "description")))) {
         CHECK(!ok);

@@ -209,7 +209,7 @@ static void refusals(void) {
     struct sub *s = world_bind(w, 0, "push.x", "");
     (void)consumer(w, "c", ",\"durable_name\":\"c\",\"ack_policy\":\"explicit\"");
     CHECK_EQ(world_ask(w, 0, "$JS.API.CONSUMER.MSG.NEXT.S.c", SPAN_EMPTY, "", 1, 100), 1);
-    CHECK_STR(w->got[0].hdr, "NATS/1.0 503\r\nNats-Subject: $JS.API.CONSUMER.MSG.NEXT.S.c\r\n\r\n");
+    CHECK_STR(w->got[0].hdr, "NATS/1.0 409 Consumer is push based\r\n\r\n");
     world_has(
         world_api(w, "CONSUMER.CREATE.S.c",
                   "{\"stream_name\":\"S\",\"config\":{\"durable_name\":\"c\",\"ack_policy\":\"explicit\"}}"),
