@@ -27,7 +27,8 @@ static bool needs_state(int code) {
 /* Errors the request handlers find before or after the codec. */
 static bool handler_says(const char *text) {
     return strstr(text, "for create can not be sealed") || strstr(text, "does have mirror direct") ||
-           strstr(text, "configuration update can not") || strstr(text, "can not be updated");
+           strstr(text, "configuration update can not") || strstr(text, "can not be updated") ||
+           strstr(text, "can not update pu");
 }
 
 static void same_error(struct span body, yyjson_val *expect, const struct js_error *e) {
