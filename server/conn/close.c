@@ -32,6 +32,7 @@ static void detach(struct conn *c) {
     c->paused = 0;
     list_del(&c->parked);
     list_del(&c->starved);
+    list_del(&c->stalled);
     list_del(&c->sending);
     list_del(&c->dirty);
     carry_drop(&c->cs->ingest, &c->carry);

@@ -70,13 +70,14 @@ struct conns {
     bool lame_duck;
     size_t stalling; /* clients that lag so far behind that publishers are held back for them */
 
-    struct list all, dirty, parked, starved, sending, closing; /* of struct conn */
-    struct list retired;                                       /* of struct conn_sub */
+    struct list all, dirty, parked, stalled, starved, sending, closing; /* of struct conn */
+    struct list retired;                                                /* of struct conn_sub */
     struct map_u64 by_cid;
     struct outbox_pools chunks;
     struct ingest ingest;
     struct io_timer stall, sweep;
-    bool stuck; /* the message being published met a client that has stopped reading */
+    uint64_t release_ns; /* when those that are stalled go on in any case */
+    bool stuck;          /* the message being published met a client that has stopped reading */
     struct rng rng;
     uint8_t *line; /* room for the longest line before a message */
     size_t line_cap, count;
@@ -107,9 +108,10 @@ void conns_flush(struct conns *cs);
 /* Lets parked connections go on (called when the congestion may be over; those that still meet it park
  * again). Not from inside route_publish(). */
 void conns_unpark(struct conns *cs);
-/* What this connection published met, on another shard, a client with much pending: it is parked for a
- * moment. It may be gone. */
+/* What this connection published met, on another shard, a client that lags: it stops until conns_release(),
+ * or for a moment. It may be gone. */
 void conns_stall(struct conns *cs, uint64_t cid);
+void conns_release(struct conns *cs);
 /* The server stops: nothing more is read or handled from anyone; answers and deliveries still leave. */
 void conns_stop_reading(struct conns *cs);
 /* Sends INFO with ldm to everyone and stops accepting new work; or closes all (shutdown). */

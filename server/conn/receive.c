@@ -10,6 +10,7 @@
 #include "base/must.h"
 
 enum { LINE_SLACK = 64, UNCHARGED_MAX = 8192 };
+#define RELEASE_NS 100000000u
 
 static bool running(const struct conn *c) { return c->phase == CONN_OPEN && !c->paused; }
 
@@ -22,6 +23,7 @@ void conn_pause(struct conn *c, enum conn_pause why) {
     must(why != 0 && c->phase == CONN_OPEN);
     c->paused |= (uint8_t)why;
     if (why == PAUSE_CONGESTED && list_empty(&c->parked)) list_add_tail(&c->cs->parked, &c->parked);
+    if (why == PAUSE_STALL && list_empty(&c->stalled)) list_add_tail(&c->cs->stalled, &c->stalled);
     if (why == PAUSE_INGEST && list_empty(&c->starved)) list_add_tail(&c->cs->starved, &c->starved);
 }
 
@@ -136,7 +138,8 @@ void conns_stall(struct conns *cs, uint64_t cid) {
     struct conn *c = map_u64_get(&cs->by_cid, cid);
     if (!c || c->phase != CONN_OPEN) return;
     must(c->cs == cs);
-    conn_pause(c, PAUSE_CONGESTED);
+    if (list_empty(&cs->stalled)) cs->release_ns = io_now(cs->io) + RELEASE_NS;
+    conn_pause(c, PAUSE_STALL);
     settle(c);
     conns_arm_stall(cs);
 }
@@ -186,6 +189,7 @@ void conn_resume(struct conn *c, enum conn_pause why) {
     must(c->phase == CONN_OPEN);
     c->paused &= (uint8_t)~why;
     if (why == PAUSE_CONGESTED) list_del(&c->parked);
+    if (why == PAUSE_STALL) list_del(&c->stalled);
     if (why == PAUSE_INGEST) list_del(&c->starved);
     if (c->paused) return;
     handle_carried(c);
@@ -210,6 +214,17 @@ void conns_unpark(struct conns *cs) {
         struct conn *c = container_of(now.next, struct conn, parked);
         list_del(&c->parked);
         if (c->phase == CONN_OPEN) conn_resume(c, PAUSE_CONGESTED);
+    }
+    after_all(cs);
+}
+
+void conns_release(struct conns *cs) {
+    struct list now;
+    take_all(&now, &cs->stalled);
+    while (!list_empty(&now)) {
+        struct conn *c = container_of(now.next, struct conn, stalled);
+        list_del(&c->stalled);
+        if (c->phase == CONN_OPEN) conn_resume(c, PAUSE_STALL);
     }
     after_all(cs);
 }

@@ -155,7 +155,15 @@ void conns_arm_stall(struct conns *cs) {
     if (cs->stall.deadline_ns == 0) io_timer_set(cs->io, &cs->stall, io_now(cs->io) + STALL_NS);
 }
 
-void conns_on_stall(struct io_timer *t) { conns_unpark(container_of(t, struct conns, stall)); }
+void conns_on_stall(struct io_timer *t) {
+    struct conns *cs = container_of(t, struct conns, stall);
+    conns_unpark(cs);
+    if (list_empty(&cs->stalled)) return;
+    if (io_now(cs->io) >= cs->release_ns)
+        conns_release(cs);
+    else
+        conns_arm_stall(cs);
+}
 
 static void write_deadline_missed(struct conn *c) {
     must(c->out.send.busy);

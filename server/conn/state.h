@@ -18,7 +18,8 @@ enum conn_pause {
     PAUSE_CONGESTED = 1, /* a sink asked for it; until conns_unpark() */
     PAUSE_BARRIER = 2,   /* a verbose client's answers keep their order: PONG is outstanding */
     PAUSE_INGEST = 4,    /* no room to gather its payload; until something was given back */
-    PAUSE_STOP = 8,      /* the server stops; for good */
+    PAUSE_STALL = 8,     /* a client on another shard lags; until conns_release() */
+    PAUSE_STOP = 16,     /* the server stops; for good */
 };
 
 struct conn {
@@ -44,7 +45,7 @@ struct conn {
     struct map_str subs;    /* by sid */
     struct conn_sub *inbox; /* the one that took the last no-responders status: tried first */
     /* the rest */
-    struct list all, parked, starved, sending, closing;
+    struct list all, parked, stalled, starved, sending, closing;
     struct io_timer timer; /* by phase: auth timeout or ping; drain; linger */
     struct io_op close;
     uint64_t progress_ns; /* while stalling: when the kernel last took bytes */

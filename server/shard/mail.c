@@ -256,13 +256,15 @@ static void handle_block(struct mail *m, unsigned from, struct pair *p, const st
     allowance_return(&p->blocks, pointer->arg);
 }
 
-static size_t drain_from(struct mail *m, unsigned from, size_t max) {
+/* Returns how many bytes of letters were handled. */
+static size_t drain_from(struct mail *m, unsigned from, size_t bytes_max) {
     struct pair *p = pair_of(m->post, from, m->self);
     struct span bytes, spans[MAIL_SPANS_MAX];
     struct letter l;
     size_t n = 0;
-    for (; n < max && ring_next(&p->ring, &bytes); n++) {
+    while (n < bytes_max && ring_next(&p->ring, &bytes)) {
         letter_get(bytes, &l, spans);
+        n += l.kind == MAIL_BLOCK ? l.arg : bytes.n;
         if (l.kind == MAIL_BLOCK)
             handle_block(m, from, p, &l);
         else
@@ -274,13 +276,13 @@ static size_t drain_from(struct mail *m, unsigned from, size_t max) {
     return n;
 }
 
-size_t mail_drain(struct mail *m, size_t max) {
+size_t mail_drain(struct mail *m, size_t bytes_max) {
     unsigned shards = m->post->shards;
     size_t n = 0;
-    must(max > 0);
-    for (unsigned i = 0; i < shards && n < max; i++) {
+    must(bytes_max > 0);
+    for (unsigned i = 0; i < shards && n < bytes_max; i++) {
         unsigned from = (m->next + i) % shards;
-        size_t batch = max - n < DRAIN_BATCH ? max - n : DRAIN_BATCH;
+        size_t batch = bytes_max - n < DRAIN_BATCH ? bytes_max - n : DRAIN_BATCH;
         if (from != m->self) n += drain_from(m, from, batch);
     }
     m->next = (m->next + 1) % shards;
@@ -310,15 +312,19 @@ void mail_close(struct mail *m) {
 
 /* --- sleeping --- */
 
-bool mail_lie_down(struct mail *m) {
-    struct mail_post *post = m->post;
-    doorbell_lie_down(&post->asleep[m->self]);
-    for (unsigned from = 0; from < post->shards; from++) {
-        if (from == m->self || !ring_waiting(&pair_of(post, from, m->self)->ring)) continue;
-        doorbell_get_up(&post->asleep[m->self]);
-        return false;
+bool mail_waiting(struct mail *m) {
+    must(m->post != NULL);
+    for (unsigned from = 0; from < m->post->shards; from++) {
+        if (from != m->self && ring_waiting(&pair_of(m->post, from, m->self)->ring)) return true;
     }
-    return true;
+    return false;
+}
+
+bool mail_lie_down(struct mail *m) {
+    doorbell_lie_down(&m->post->asleep[m->self]);
+    if (!mail_waiting(m)) return true;
+    mail_get_up(m);
+    return false;
 }
 
 void mail_get_up(struct mail *m) {

@@ -28,6 +28,7 @@ enum mail_kind {
     MAIL_MSG,      /* a routed message, see letters.h */
     MAIL_BARRIER,  /* id; answered by MAIL_PASSED when everything before it was handled */
     MAIL_PASSED,
+    MAIL_GO,    /* nobody lags any more: who was told to wait may go on */
     MAIL_STALL, /* id: connection id; a client lags behind what it publishes */
     MAIL_CAST,  /* JetStream's own bytes */
     MAIL_CALL,  /* id: function, arg: its argument; see letters.h */
@@ -64,8 +65,10 @@ bool mail_congested(const struct mail *m, unsigned to);
 /* How many letters were sent, barriers and their answers not counted. */
 uint64_t mail_sent(const struct mail *m);
 
-/* Hands at most max letters to the handler; returns how many. */
-size_t mail_drain(struct mail *m, size_t max);
+/* Hands letters to the handler until bytes_max of them are through; returns how many bytes, 0 when there was
+ * none. */
+size_t mail_drain(struct mail *m, size_t bytes_max);
+bool mail_waiting(struct mail *m); /* would mail_drain() find one? */
 /* Moves waiting letters on where there is room again, makes everything sent visible, wakes who sleeps. Once a
  * tick. */
 void mail_publish(struct mail *m);

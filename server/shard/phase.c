@@ -2,14 +2,16 @@
  *
  * A shard reports that it is done with a step, and shard 0 calls the next when all have. So clients come in
  * only when every shard knows what the others have, and no answer is under way between shards when
- * connections close. When stopping, each step is given STEP_NS; what is not answered by then was never
+ * connections close. When stopping, each step is given step_ns; what is not answered by then was never
  * acknowledged. */
 #include <limits.h>
 
 #include "base/must.h"
 #include "shard/state.h"
 
-#define STEP_NS 2000000000u
+/* How long a step of stopping may take; five seconds in all. */
+static const uint64_t step_ns[SHARD_ENDED + 1] = {
+    [SHARD_QUIET] = 1000000000u, [SHARD_COMMIT] = 2000000000u, [SHARD_CLOSE] = 2000000000u};
 
 void shard_next_phase(void *ctx, void *arg) {
     struct shard *s = ctx;
@@ -44,7 +46,7 @@ static void enter(struct shard *s) {
     must(s->phase > s->entered || !s->applied);
     s->entered = s->phase;
     s->reported = false;
-    s->stop_by_ns = s->phase > SHARD_SERVING ? io_now(s->io) + STEP_NS : UINT64_MAX;
+    s->stop_by_ns = step_ns[s->phase] ? io_now(s->io) + step_ns[s->phase] : UINT64_MAX;
     switch (s->phase) {
     case SHARD_APPLY: ask_applied(s); break;
     case SHARD_SERVING:
@@ -79,7 +81,11 @@ static bool is_done(const struct shard *s) {
 bool shard_phase_due(const struct shard *s) { return s->entered != s->phase; }
 
 void shard_phase_step(struct shard *s) {
-    if (s->entered != s->phase) enter(s);
+    if (s->entered != s->phase) {
+        /* what others sent before they were done comes first, if the log lets it */
+        if (mail_waiting(s->mail) && !(s->js && js_congested(s->js))) return;
+        enter(s);
+    }
     if (s->reported || (!is_done(s) && io_now(s->io) < s->stop_by_ns)) return;
     s->reported = true;
     s->stop_by_ns = UINT64_MAX;

@@ -6,6 +6,7 @@
  * the next gate: exit status 1. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,6 +59,20 @@ static void set_identity(struct server *sv) {
     sv->js_limits.api_level = NATS_API_LEVEL;
     sv->js_limits.max_payload = o->conn.max_payload;
     random_bytes(&sv->route_seed, sizeof sv->route_seed);
+}
+
+/* A descriptor a client: as many as this process may have. */
+static void raise_descriptors(const struct server *sv) {
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0) return;
+    r.rlim_cur = r.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+        log_line(sv->log, LOG_WARN, "cannot raise the limit of open files");
+    must(sv->opts != NULL);
+    int64_t most = sv->opts->max_connections;
+    if (most > 0 && (uint64_t)most + 256 > r.rlim_cur)
+        log_line(sv->log, LOG_DEBUG, "max_connections is %lld, but only %llu files may be open (ulimit -n)",
+                 (long long)most, (unsigned long long)r.rlim_cur);
 }
 
 /* --- the store --- */
@@ -148,7 +163,7 @@ static void start_threads(struct server *sv) {
     for (unsigned s = 0; s < sv->shards; s++) {
         sv->shard[s].self = s;
         sv->shard[s].server = sv;
-        sv->shard[s].stop_by_ns = UINT64_MAX;
+        sv->shard[s].stop_by_ns = sv->shard[s].unpark_ns = UINT64_MAX;
     }
     for (unsigned s = 1; s < sv->shards; s++) {
         char name[24];
@@ -177,6 +192,7 @@ int server_run(const struct options *o, struct log *log) {
     sv->shard = calloc(sv->shards, sizeof *sv->shard);
     must(sv->shard != NULL);
     set_identity(sv);
+    raise_descriptors(sv);
     bool well = signals_install(sv) && open_env(sv) && mail_post_open(&sv->post, sv->shards) == ERR_OK;
     if (well) run_shards(sv);
     if (sv->gate.failed) well = false;

@@ -11,9 +11,9 @@
 #include "base/must.h"
 #include "shard/state.h"
 
-enum { DRAIN_BATCH = 64, DRAIN_MAX = 4096 };
+enum { DRAIN_BATCH = 64 << 10, DRAIN_MAX = 512 << 10 }; /* bytes of letters at once; a tick */
 #define RETRY_NS       10000000u
-#define STALL_AGAIN_NS 5000000u
+#define STALL_AGAIN_NS 1000000u
 
 /* --- the tick --- */
 
@@ -42,8 +42,9 @@ static void wait_and_receive(struct shard *s) {
     s->lying = false;
 }
 
-/* Letters of other shards. What they publish may fill the log's buffer: then the rest stays where it is, and
- * the senders' queues fill up, and their publishers wait. */
+/* Letters of other shards, so many that outboxes are not filled faster than they leave. What they publish may
+ * fill the log's buffer: then the rest stays where it is, and the senders' queues fill up, and their
+ * publishers wait. */
 static void receive_letters(struct shard *s) {
     for (size_t n = 0, got = 1; got && n < DRAIN_MAX; n += got) {
         if (s->js && js_congested(s->js)) return;
@@ -55,14 +56,37 @@ static void receive_letters(struct shard *s) {
  * timer of their own. Now and then in any case, as congestion may come and go within a tick. */
 static void unpark(struct shard *s) {
     uint64_t now = io_now(s->io);
-    if (list_empty(&s->conns.parked)) return;
-    if (is_congested(s)) {
+    bool parked = !list_empty(&s->conns.parked);
+    if (parked && s->unpark_ns == UINT64_MAX) s->unpark_ns = now + RETRY_NS;
+    if (!parked) {
+        s->unpark_ns = UINT64_MAX;
+    } else if (is_congested(s)) {
         s->met_congestion = true;
     } else if (s->met_congestion || now >= s->unpark_ns) {
         s->met_congestion = false;
-        s->unpark_ns = now + RETRY_NS;
         conns_unpark(&s->conns);
+        s->unpark_ns = list_empty(&s->conns.parked) ? UINT64_MAX : now + RETRY_NS;
     }
+}
+
+/* A client here lags behind a publisher there, who is told, and once more for each one it sends after it was
+ * let go. A full log needs no telling: this shard stops taking letters. */
+static void stall_publisher(struct shard *s, unsigned from, uint64_t cid) {
+    uint64_t now = io_now(s->io);
+    if (cid == 0 || (s->js && js_congested(s->js))) return;
+    if (cid == s->stalled_cid && now - s->stalled_ns < STALL_AGAIN_NS) return;
+    s->stalled_cid = cid;
+    s->stalled_ns = now;
+    s->stalled_shards |= UINT64_C(1) << from;
+    mail_send(s->mail, from, &(struct letter){.kind = MAIL_STALL, .id = cid});
+}
+
+/* Nobody lags any more. */
+static void release_publishers(struct shard *s) {
+    if (!s->stalled_shards || s->conns.stalling) return;
+    for (uint64_t left = s->stalled_shards; left; left &= left - 1)
+        mail_send(s->mail, (unsigned)__builtin_ctzll(left), &(struct letter){.kind = MAIL_GO});
+    s->stalled_shards = s->stalled_cid = 0;
 }
 
 static void shard_tick(struct shard *s) {
@@ -74,6 +98,7 @@ static void shard_tick(struct shard *s) {
     if (s->js) js_deliver(s->js);    /* visible messages to waiting consumers */
     shard_phase_step(s);             /* starting and stopping */
     conns_flush(&s->conns);          /* bytes out */
+    release_publishers(s);           /* of other shards, once nobody lags here */
     barriers_send(&s->barriers);     /* asks the others once for all who want to know */
     mail_publish(s->mail);           /* letters out */
 }
@@ -112,17 +137,6 @@ static struct span joined(const struct letter *l) {
     return span_of(l->spans[0].p, n);
 }
 
-/* A client here lags behind a publisher there, who is told now and then. A full log needs no telling: this
- * shard stops taking letters. */
-static void stall_publisher(struct shard *s, unsigned from, uint64_t cid) {
-    uint64_t now = io_now(s->io);
-    if (cid == 0 || (s->js && js_congested(s->js))) return;
-    if (cid == s->stalled_cid && now - s->stalled_ns < STALL_AGAIN_NS) return;
-    s->stalled_cid = cid;
-    s->stalled_ns = now;
-    mail_send(s->mail, from, &(struct letter){.kind = MAIL_STALL, .id = cid});
-}
-
 static void on_letter(void *ctx, unsigned from, const struct letter *l) {
     struct shard *s = ctx;
     struct routed r;
@@ -133,6 +147,7 @@ static void on_letter(void *ctx, unsigned from, const struct letter *l) {
         if (r.m.congested) stall_publisher(s, from, r.m.cid);
         break;
     case MAIL_STALL: conns_stall(&s->conns, l->id); break;
+    case MAIL_GO: conns_release(&s->conns); break;
     case MAIL_INTEREST: route_remote(s->route, from, l->spans[0], l->spans[1], l->flags); break;
     case MAIL_CAST:
         must(s->js != NULL);

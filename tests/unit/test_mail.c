@@ -118,7 +118,7 @@ static void office_close(struct office *o) {
 
 static void turn(struct office *o, unsigned s) {
     struct desk *d = &o->desk[s];
-    while (mail_drain(d->mail, 100)) continue;
+    while (mail_drain(d->mail, 4096)) continue;
     barriers_complete(&d->barriers);
     barriers_send(&d->barriers);
     mail_publish(d->mail);
@@ -398,7 +398,7 @@ static void *work(void *arg) {
             io_tick(w->io, UINT64_MAX);
             mail_get_up(w->mail);
         }
-        mail_drain(w->mail, 256);
+        mail_drain(w->mail, 100000);
     }
     mail_publish(w->mail);
     pthread_barrier_wait(w->gate);

@@ -342,6 +342,178 @@ static void lame_duck_tells_and_closes(void) {
     CHECK_EQ(finish(r), 0);
 }
 
+/* --- streams --- */
+
+static void remove_folder(const char *path) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", path);
+    CHECK_EQ(system(command), 0);
+}
+
+static struct running *serve_streams(unsigned shards, const char *folder) {
+    struct running *r = start(shards, -1);
+    r->o.jetstream = true;
+    snprintf(r->o.store_dir, sizeof r->o.store_dir, "%s", folder);
+    launch(r);
+    CHECK(r->ready);
+    return r;
+}
+
+/* Sends a request on $JS.API and returns the answer's body. */
+static const char *request(struct client *c, const char *subject, const char *body) {
+    static int number;
+    char want[64];
+    number++;
+    say(c, "SUB re.%d %d\r\nUNSUB %d 1\r\nPUB %s re.%d %zu\r\n%s\r\n", number, 1000 + number, 1000 + number,
+        subject, number, strlen(body), body);
+    snprintf(want, sizeof want, "MSG re.%d ", number);
+    for (;;) {
+        const char *line = hear(c);
+        CHECK(line[0]);
+        if (strncmp(line, want, strlen(want)) == 0) return hear(c);
+    }
+}
+
+static void add_stream(struct client *c, int number) {
+    char subject[64], body[256];
+    snprintf(subject, sizeof subject, "$JS.API.STREAM.CREATE.S%d", number);
+    snprintf(body, sizeof body,
+             "{\"name\":\"S%d\",\"subjects\":[\"s%d.>\"],\"storage\":\"file\",\"num_replicas\":1}", number,
+             number);
+    CHECK(strstr(request(c, subject, body), "\"did_create\":true") != NULL);
+}
+
+static void expect_messages(struct client *c, int stream, int messages) {
+    char subject[64], want[32];
+    snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.S%d", stream);
+    snprintf(want, sizeof want, "\"messages\":%d,", messages);
+    const char *body = request(c, subject, "");
+    if (!strstr(body, want)) fprintf(stderr, "stream %d: %s\n", stream, body);
+    CHECK(strstr(body, want) != NULL);
+}
+
+/* Streams on all shards take from clients on all shards, and one folder opens with any number of shards. */
+static void streams_survive_restarts(void) {
+    enum { STREAMS = 6, CLIENTS = 3 };
+    static const unsigned counts[] = {1, 4, 2};
+    char folder[] = "/tmp/test_shard.XXXXXX", subject[64], want[64];
+    CHECK(mkdtemp(folder) != NULL);
+    for (int life = 0; life < 3; life++) {
+        struct running *r = serve_streams(counts[life], folder);
+        struct client *c[CLIENTS];
+        for (int i = 0; i < CLIENTS; i++) c[i] = join(r);
+        for (int s = 0; life == 0 && s < STREAMS; s++) add_stream(c[s % CLIENTS], s);
+        for (int s = 0; s < STREAMS; s++) {
+            expect_messages(c[s % CLIENTS], s, life * CLIENTS);
+            for (int i = 0; i < CLIENTS; i++) {
+                snprintf(subject, sizeof subject, "s%d.x", s);
+                snprintf(want, sizeof want, "{\"stream\":\"S%d\",\"seq\":%d}", s, life * CLIENTS + i + 1);
+                CHECK_STR(request(c[i], subject, "hello"), want);
+            }
+            expect_messages(c[(s + 1) % CLIENTS], s, (life + 1) * CLIENTS);
+        }
+        for (int i = 0; i < CLIENTS; i++) hang_up(c[i]);
+        CHECK_EQ(stop(r), 0);
+    }
+    remove_folder(folder);
+}
+
+/* What was sent before the signal is stored and acknowledged before the connection closes. */
+static void stopping_acknowledges_first(void) {
+    enum { N = 200 };
+    char folder[] = "/tmp/test_shard.XXXXXX";
+    CHECK(mkdtemp(folder) != NULL);
+    struct running *r = serve_streams(2, folder);
+    struct client *c[2] = {join(r), join(r)};
+    add_stream(c[0], 1);
+    int acked = 0, sent = 0;
+    for (int k = 0; k < 2; k++) {
+        say(c[k], "SUB ack%d 1\r\n", k);
+        for (int i = 0; i < N; i++, sent++) say(c[k], "PUB s1.x ack%d 1\r\nx\r\n", k);
+        say(c[k], "PING\r\n");
+    }
+    for (int k = 0; k < 2; k++) { /* all was read by then, not all is acknowledged */
+        for (const char *line; strcmp(line = hear(c[k]), "PONG") != 0;)
+            acked += strncmp(line, "{\"stream\"", 9) == 0;
+    }
+    kill(getpid(), SIGTERM);
+    for (int k = 0; k < 2; k++) {
+        for (const char *line; (line = hear(c[k]))[0];) acked += strncmp(line, "{\"stream\"", 9) == 0;
+        hang_up(c[k]);
+    }
+    CHECK_EQ(acked, sent);
+    CHECK_EQ(finish(r), 0);
+    remove_folder(folder);
+}
+
+static void foreign_folder_is_refused(void) {
+    char folder[] = "/tmp/test_shard.XXXXXX", file[64];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(file, sizeof file, "%s/precious", folder);
+    FILE *f = fopen(file, "w");
+    CHECK(f != NULL);
+    fclose(f);
+    struct running *r = start(2, -1);
+    r->o.jetstream = true;
+    snprintf(r->o.store_dir, sizeof r->o.store_dir, "%s", folder);
+    launch(r);
+    CHECK(!r->ready);
+    CHECK(strstr(r->lines, "not a Millrace store") != NULL);
+    CHECK_EQ(finish(r), 1);
+    remove_folder(folder);
+}
+
+/* --- pace --- */
+
+struct flood {
+    struct client *c;
+    int count;
+    size_t size;
+};
+
+static void *flood(void *arg) {
+    struct flood *f = arg;
+    char *block = malloc(f->size + 64);
+    int head = snprintf(block, 64, "PUB flood %zu\r\n", f->size);
+    memset(block + head, 'x', f->size);
+    memcpy(block + head + f->size, "\r\n", 2);
+    for (int i = 0; i < f->count; i++) {
+        size_t n = (size_t)head + f->size + 2, done = 0;
+        while (done < n) {
+            ssize_t sent = send(f->c->fd, block + done, n - done, MSG_NOSIGNAL);
+            CHECK(sent > 0);
+            done += (size_t)sent;
+        }
+    }
+    free(block);
+    return NULL;
+}
+
+/* A client that reads, but slower than another one on another shard publishes: it is not closed, the
+ * publisher waits. */
+static void publishers_keep_pace(void) {
+    struct running *r = start(2, -1);
+    r->o.conn.max_pending = 16 << 20;
+    launch(r);
+    struct flood f = {.c = join(r), .count = 6000, .size = 8000};
+    struct client *sub = join(r);
+    pthread_t t;
+    say(sub, "SUB flood 1\r\nPING\r\n");
+    expect(sub, "PONG");
+    CHECK_EQ(pthread_create(&t, NULL, flood, &f), 0);
+    for (int i = 0; i < f.count; i++) {
+        expect(sub, "MSG flood 1 8000");
+        CHECK_EQ(strlen(hear(sub)), 8000);
+        if (i % 8 == 0) poll(NULL, 0, 1);
+    }
+    pthread_join(t, NULL);
+    CHECK(strstr(r->lines, "Slow Consumer") == NULL);
+    hang_up(f.c);
+    hang_up(sub);
+    CHECK_EQ(stop(r), 0);
+}
+
 CHECK_MAIN(CASE(pong_is_a_barrier), CASE(requests_cross_shards), CASE(order_across_shards),
            CASE(limit_counts_all_shards), CASE(stopping_delivers_first), CASE(taken_port_is_said),
-           CASE(lame_duck_tells_and_closes))
+           CASE(lame_duck_tells_and_closes), CASE(streams_survive_restarts),
+           CASE(stopping_acknowledges_first), CASE(foreign_folder_is_refused), CASE(publishers_keep_pace))
