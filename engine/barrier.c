@@ -7,6 +7,7 @@
 #include "base/must.h"
 
 static bool room(struct mr_shard *sh, struct shard_log *only, size_t note) {
+    must(note <= CQ_NOTE_MAX);
     if (only) return cq_room(&only->queue, note);
     for (size_t i = 0; i < sh->logs_count; i++)
         if (!cq_room(&sh->logs[i].queue, note)) return false;
@@ -14,17 +15,21 @@ static bool room(struct mr_shard *sh, struct shard_log *only, size_t note) {
 }
 
 static void push_log(struct shard_log *l, struct cq_entry e, struct span note) {
+    must(e.kind == CQ_BARRIER);
     e.frame = CQ_OPEN;
     l->wanted = true;
     if (cq_push(&l->queue, &e, note) && e.stream) e.stream->refs++;
 }
 
 static void push_memory(struct mr_shard *sh, struct cq_entry e, struct span note) {
+    must(e.kind == CQ_BARRIER);
+    must(!e.stream || !e.stream->log);
     e.frame = sh->turn;
     if (cq_push(&sh->memory, &e, note) && e.stream) e.stream->refs++;
 }
 
 static enum mr_status whole_shard(struct mr_shard *sh, struct cq_entry e, struct span note) {
+    must(e.stream == NULL);
     bool memory = sh->logs_count == 0 || !cq_empty(&sh->memory);
     size_t parts = sh->logs_count + memory;
     must(parts > 0);

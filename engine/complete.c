@@ -20,6 +20,8 @@ struct commit_queue *mrs_queue(struct mr_stream *s) {
 }
 
 void mrs_push(struct mr_stream *s, struct cq_entry e, struct span note) {
+    must(e.kind > CQ_SKIP && e.kind < CQ_BARRIER);
+    must(e.seq <= s->st.last_seq || e.kind == CQ_ACK);
     must(!s->deleted);
     e.stream = s;
     e.frame = !s->log ? s->shard->turn : e.kind == CQ_ACK ? CQ_OPEN : s->log->last_frame;
@@ -33,6 +35,7 @@ void mrs_push(struct mr_stream *s, struct cq_entry e, struct span note) {
 /* --- finished operations --- */
 
 static void flush_batch(struct mr_shard *sh, struct commit_queue *q) {
+    must(sh->ticking || sh->closing);
     must(sh->batch_count <= DONE_BATCH);
     if (sh->batch_count) sh->called = true;
     if (sh->batch_count && sh->host.on_done) sh->host.on_done(sh->host.ctx, sh->batch, sh->batch_count);
@@ -44,6 +47,7 @@ static void flush_batch(struct mr_shard *sh, struct commit_queue *q) {
 
 /* Did the last queue pass this barrier? Then its status is the worst one seen. */
 static bool barrier_passed(struct mr_shard *sh, const struct cq_entry *e, uint8_t *status) {
+    must(e->kind == CQ_BARRIER);
     struct barrier_part *part = e->part;
     if (!part) return true;
     must(part->left > 0);
@@ -55,11 +59,15 @@ static bool barrier_passed(struct mr_shard *sh, const struct cq_entry *e, uint8_
 }
 
 static void make_visible(struct mr_stream *s, uint64_t seq) {
+    must(!s->deleted);
+    must(seq > 0 && seq <= s->st.last_seq);
     stream_visible(&s->st, seq);
     if (!list_empty(&s->armed) && list_empty(&s->moved)) list_add_tail(&s->shard->moved, &s->moved);
 }
 
 static void report(struct mr_shard *sh, const struct cq_entry *e, uint8_t status) {
+    must(sh->batch_count < DONE_BATCH);
+    must(status < MR_STATUS_COUNT);
     static const enum mr_done_kind kinds[] = {
         [CQ_APPEND] = MR_DONE_APPEND, [CQ_ACK] = MR_DONE_ACK, [CQ_BARRIER] = MR_DONE_BARRIER};
     must(e->kind >= CQ_APPEND && e->kind <= CQ_BARRIER);
@@ -75,6 +83,8 @@ static void report(struct mr_shard *sh, const struct cq_entry *e, uint8_t status
 }
 
 static void finish(struct mr_shard *sh, const struct cq_entry *e, uint8_t status) {
+    must(e->frame != CQ_OPEN);
+    must(e->stream || e->kind == CQ_BARRIER);
     struct mr_stream *s = e->stream;
     bool appended = e->kind == CQ_VISIBLE || e->kind == CQ_APPEND;
     if (appended && status == MR_OK && !s->deleted) make_visible(s, e->seq);
@@ -87,6 +97,7 @@ static void finish(struct mr_shard *sh, const struct cq_entry *e, uint8_t status
 }
 
 static void complete_queue(struct mr_shard *sh, struct commit_queue *q, const struct gate *g) {
+    must(g->durable <= g->written);
     must(sh->batch_count == 0);
     if (g->failed) cq_settle(q, q->frame, MR_FAILED);
     for (size_t left = q->count; left > 0; left--) {
@@ -104,17 +115,19 @@ static void complete_queue(struct mr_shard *sh, struct commit_queue *q, const st
 /* --- consumers to be called --- */
 
 void mrc_arm(struct mr_consumer *c) {
+    must(!c->s->deleted);
     if (list_empty(&c->armed)) list_add_tail(&c->s->armed, &c->armed);
 }
 
 static void mrc_call(struct mr_consumer *c) {
+    must(!c->s->deleted);
     if (list_empty(&c->event)) list_add_tail(&c->s->shard->events, &c->event);
 }
 
 void mrc_wake(struct mr_consumer *c) {
+    must(c->s->shard->calling == NULL || c->s->shard->ticking);
     if (list_empty(&c->armed)) return;
     list_del(&c->armed);
-    must(!c->ready);
     c->ready = true;
     mrc_call(c);
 }
@@ -129,15 +142,19 @@ void mrc_note_exceeded(struct mr_consumer *c) {
 }
 
 static void wake_moved(struct mr_shard *sh) {
+    must(sh->batch_count == 0);
     int64_t now = io_wall(sh->io);
     for (struct list *pos; (pos = list_pop(&sh->moved));) {
         struct mr_stream *s = container_of(pos, struct mr_stream, moved);
+        must(!s->deleted && s->shard == sh);
         list_each(at, tmp, &s->armed) mrc_wake_if_ready(container_of(at, struct mr_consumer, armed), now);
     }
 }
 
 /* The callbacks of one consumer; it may be deleted in each. */
 static void call_host(struct mr_shard *sh, struct mr_consumer *c) {
+    must(list_empty(&c->event));
+    must(!c->s->deleted && c->s->shard == sh);
     must(sh->calling == NULL);
     sh->calling = c;
     sh->called = true;
@@ -152,6 +169,7 @@ static void call_host(struct mr_shard *sh, struct mr_consumer *c) {
 }
 
 static void run_events(struct mr_shard *sh) {
+    must(sh->calling == NULL);
     struct list now;
     if (list_empty(&sh->events)) return;
     list_add_after(&sh->events,
@@ -163,6 +181,7 @@ static void run_events(struct mr_shard *sh) {
 
 /* In interval mode acknowledged means with the kernel. */
 static uint64_t gate_written(const struct shard_log *l) {
+    must(l->durable <= l->written);
     return l->shard->env->cfg.sync == MR_SYNC_INTERVAL ? l->written : l->durable;
 }
 
@@ -178,6 +197,7 @@ bool shard_has_calls(const struct mr_shard *sh) {
 }
 
 void shard_complete(struct mr_shard *sh) {
+    must(sh->calling == NULL && sh->batch_count == 0);
     must(sh->turn > 0);
     for (size_t i = 0; i < sh->logs_count; i++) {
         struct shard_log *l = &sh->logs[i];

@@ -7,11 +7,13 @@
 #include "base/must.h"
 
 static bool keeps_records(const struct mr_stream *s, const struct mr_consumer_config *cfg) {
+    must(!s->deleted);
     return s->log && (cfg->durable || !cfg->mem_storage);
 }
 
 enum mr_status mr_consumer_create(struct mr_stream *s, const struct mr_consumer_config *cfg, int64_t now,
                                   struct mr_consumer **consumer) {
+    must(consumer != NULL);
     must(!s->deleted);
     *consumer = NULL;
     if (!cfg || cfg->size < offsetof(struct mr_consumer_config, extra) + sizeof cfg->extra) return MR_INVAL;
@@ -44,6 +46,7 @@ enum mr_status mr_consumer_update(struct mr_consumer *c, const struct mr_consume
 }
 
 enum mr_status mr_consumer_delete(struct mr_consumer *c) {
+    must(mrc_find(c->s, c->name) == c);
     struct mr_stream *s = c->s;
     must(!s->deleted);
     if (c->logged) {
@@ -63,6 +66,7 @@ struct mr_consumer *mr_consumer_find(struct mr_stream *s, struct mr_bytes name) 
 }
 
 struct mr_consumer *mr_consumer_after(struct mr_stream *s, struct mr_consumer *after) {
+    must(!after || after->s == s);
     must(!s->deleted);
     struct list *next = after ? after->link.next : s->consumers.next;
     return next == &s->consumers ? NULL : container_of(next, struct mr_consumer, link);

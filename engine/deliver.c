@@ -15,6 +15,7 @@ static uint64_t msg_bytes(const struct mr_stream *s, uint64_t seq) {
 }
 
 static void fill(const struct choice *ch, const struct mr_msg_view *v, struct mr_delivery *out) {
+    must(ch->consumer_seq > 0 && ch->deliveries > 0);
     must(v->seq == ch->seq);
     *out = (struct mr_delivery){
         .view = *v, .consumer_seq = ch->consumer_seq, .deliveries = ch->deliveries, .pending = ch->pending};
@@ -22,12 +23,14 @@ static void fill(const struct choice *ch, const struct mr_msg_view *v, struct mr
 
 /* The chosen message cannot be had. */
 static void give_up(struct mr_consumer *c, const struct choice *ch, enum err e, int64_t now) {
+    must(e != ERR_OK && e != ERR_LATER);
     consumer_skip(&c->c, ch, now);
     if (e == ERR_CORRUPT) mrs_lost(c->s, ch->seq);
     mrc_touched(c);
 }
 
 static enum mr_status nothing(struct mr_consumer *c, enum mr_status why) {
+    must(why == MR_NONE || why == MR_BUSY || why == MR_LATER);
     mrc_arm(c);
     mrc_touched(c); /* choosing may have let ack waits run out */
     return why;
@@ -35,6 +38,8 @@ static enum mr_status nothing(struct mr_consumer *c, enum mr_status why) {
 
 static enum mr_status deliver(struct mr_consumer *c, const struct choice *ch, int64_t now,
                               struct mr_delivery *out) {
+    must(ch->seq > 0 && ch->seq <= c->s->st.visible_seq);
+    must(!c->wait.waiting);
     struct mr_msg_view v;
     enum err e = mrs_fetch(c->s, ch->seq, ch->loc, &c->wait, &v);
     if (e == ERR_LATER) return nothing(c, MR_LATER);
@@ -73,11 +78,13 @@ enum mr_status mr_consumer_next(struct mr_consumer *c, int64_t now, size_t bytes
 /* The entry that reports an ack when the consumer's state is durable, or at the next turn when it is kept in
  * memory. */
 static void wait_for_record(struct mr_consumer *c, const struct mr_ack *a) {
+    must(a->want_done);
     struct cq_entry e = {.kind = CQ_ACK, .seq = a->seq, .tag = a->tag};
     mrs_push(c->s, e, span_of_bytes(a->note));
 }
 
 enum mr_status mr_consumer_ack(struct mr_consumer *c, const struct mr_ack *a, int64_t now) {
+    must(a->kind <= MR_TERM);
     must(!c->s->deleted);
     size_t note = a->want_done ? a->note.n : 0;
     if (note > CQ_NOTE_MAX) return MR_INVAL;

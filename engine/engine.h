@@ -79,6 +79,7 @@ struct mr_stream {
     struct list due;
     struct list consumers; /* by creation */
     struct list armed;     /* consumers that wait to be called */
+    struct map_str consumer_names;
     size_t consumers_count;
     uint64_t bytes_seen; /* as counted in the shard's total */
     uint64_t full_segno; /* where the newest full record lies */
@@ -141,6 +142,7 @@ struct mr_shard {
     struct list streams;
     size_t streams_count, consumers_count;
     struct map_str names;
+    uint64_t seed; /* of tables of names */
     struct list moved, events, due_streams, due_consumers, retry /* mr_wait */;
     struct mr_done batch[DONE_BATCH]; /* being reported */
     struct mr_stream *batch_refs[DONE_BATCH];

@@ -38,6 +38,7 @@ static enum err fail(const struct mr_env *env, enum err e, const char *what) {
 }
 
 void env_random(struct io *io, void *out, size_t n) {
+    must(n > 0);
     if (io_backend_of(io) != IO_SIM) {
         random_bytes(out, n);
         return;
@@ -73,6 +74,7 @@ static enum err make_path(struct mr_env *env) {
 }
 
 static bool log_number(const char *name, uint32_t *log) {
+    must(name != NULL);
     if (strncmp(name, "log-", 4) != 0 || strlen(name) != 8) return false;
     if (strspn(name + 4, "0123456789abcdef") != 4) return false;
     *log = (uint32_t)strtoul(name + 4, NULL, 16);
@@ -89,6 +91,7 @@ static bool our_name(const char *name) {
 }
 
 static enum err look(struct mr_env *env, struct found *f) {
+    must(env->dir_fd >= 0);
     struct io_dirent_list l = {0};
     enum err e = io_dir_list(env->io, env->dir_fd, &l);
     if (e) return e;
@@ -108,6 +111,7 @@ static enum err look(struct mr_env *env, struct found *f) {
 
 /* A folder without our identity is taken only when there is nothing else in it. */
 static enum err refuse_foreign(struct mr_env *env, const struct found *f) {
+    must(env->path != NULL);
     if (f->id || !f->foreign[0]) return ERR_OK;
     env_log(env, MR_LOG_ERROR,
             "%s holds \"%s\" and no %s file: not a Millrace store%s; choose an empty folder", env->path,
@@ -116,6 +120,7 @@ static enum err refuse_foreign(struct mr_env *env, const struct found *f) {
 }
 
 static enum err check_fs(struct mr_env *env) {
+    must(env->dir_fd >= 0);
     struct io_fs fs;
     enum err e = io_fs_of(env->io, env->dir_fd, &fs);
     if (e) return fail(env, e, "cannot tell the file system");
@@ -128,6 +133,7 @@ static enum err check_fs(struct mr_env *env) {
 }
 
 static enum err take_lock(struct mr_env *env) {
+    must(env->lock_fd < 0);
     enum err e = io_file_open(env->io, env->dir_fd, LOCK_NAME, IO_O_CREATE, &env->lock_fd);
     if (e) {
         env->lock_fd = -1;
@@ -148,6 +154,7 @@ static void id_image(const struct store_id *id, uint8_t image[ID_FILE]) {
 }
 
 static enum err id_create(struct mr_env *env) {
+    must(env->lock_fd >= 0);
     struct store_id id = {.version = htole32(FORMAT_VERSION),
                           .created_ns = (int64_t)htole64((uint64_t)io_wall(env->io))};
     memcpy(id.magic, STORE_MAGIC, sizeof id.magic);
@@ -184,6 +191,7 @@ static enum err id_choose(const struct store_id copy[2], const struct store_id *
 }
 
 static enum err id_mend(struct mr_env *env, int fd, const struct store_id *id) {
+    must(id_valid(id));
     uint8_t image[ID_FILE];
     id_image(id, image);
     env_log(env, MR_LOG_WARN, "%s/%s: one of its two copies is damaged, mending it from the other", env->path,
@@ -192,6 +200,7 @@ static enum err id_mend(struct mr_env *env, int fd, const struct store_id *id) {
 }
 
 static enum err id_check(struct mr_env *env, int fd) {
+    must(env->lock_fd >= 0);
     uint8_t image[ID_FILE] = {0};
     size_t got;
     enum err e = io_file_read(env->io, fd, image, sizeof image, 0, &got);
@@ -213,6 +222,7 @@ static enum err id_check(struct mr_env *env, int fd) {
 }
 
 static enum err id_open(struct mr_env *env, bool exists) {
+    must(env->lock_fd >= 0);
     if (!exists) return id_create(env);
     int fd;
     enum err e = io_file_open(env->io, env->dir_fd, ID_NAME, 0, &fd);
@@ -230,6 +240,7 @@ void env_log_name(uint32_t log, char out[ENV_LOG_NAME]) {
 }
 
 enum err env_log_make(const struct mr_env *env, struct io *io, uint32_t log) {
+    must(log < ENV_LOGS_MAX);
     must(env->dir_fd >= 0);
     char name[ENV_LOG_NAME];
     env_log_name(log, name);
@@ -245,6 +256,7 @@ static int by_number(const void *a, const void *b) {
 }
 
 static enum err find_logs(struct mr_env *env) {
+    must(env->logs == NULL);
     struct io_dirent_list l = {0};
     enum err e = io_dir_list(env->io, env->dir_fd, &l);
     if (e) return fail(env, e, "cannot list");
@@ -260,6 +272,7 @@ static enum err find_logs(struct mr_env *env) {
 /* --- opening --- */
 
 static enum err open_folder(struct mr_env *env) {
+    must(env->dir_fd < 0 && env->lock_fd < 0);
     enum err e = make_path(env);
     if (e) return fail(env, e, "cannot create the folder");
     e = io_file_open(env->io, AT_FDCWD, env->path, IO_O_DIR, &env->dir_fd);
@@ -287,6 +300,7 @@ static bool config_valid(const struct mr_env_config *cfg) {
 }
 
 enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct mr_env **env) {
+    must(io != NULL);
     *env = NULL;
     if (!config_valid(cfg)) return MR_INVAL;
     struct mr_env *v = calloc(1, sizeof *v);

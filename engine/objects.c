@@ -20,6 +20,7 @@ static void *copy_bytes(struct span s) {
 /* --- streams --- */
 
 static void record_dead(struct mr_stream *s, uint64_t loc, uint32_t body) {
+    must(loc != 0);
     if (s->log) {
         store_dead(s->log->store, loc, rec_size(0, 0, body));
     } else {
@@ -46,6 +47,7 @@ static void on_removed(void *ctx, struct stream *st, const struct stream_removed
 const struct stream_hooks mrs_hooks = {.on_removed = on_removed};
 
 struct mr_stream *mrs_make(struct mr_shard *sh, struct shard_log *l, uint32_t number) {
+    must(sh != NULL);
     must(!l || number > 0);
     struct mr_stream *s = calloc(1, sizeof *s);
     if (!s) return NULL;
@@ -60,6 +62,7 @@ struct mr_stream *mrs_make(struct mr_shard *sh, struct shard_log *l, uint32_t nu
     list_init(&s->due);
     list_init(&s->consumers);
     list_init(&s->armed);
+    map_str_init(&s->consumer_names, sh->seed);
     mrs_init_timer(s);
     if (l && map_u64_put(&l->streams, number, s) != ERR_OK) {
         free(s);
@@ -70,6 +73,7 @@ struct mr_stream *mrs_make(struct mr_shard *sh, struct shard_log *l, uint32_t nu
 }
 
 enum err mrs_enlist(struct mr_stream *s, struct span name) {
+    must(!s->deleted && list_empty(&s->link));
     must(!s->name.p);
     if (map_str_get(&s->shard->names, name)) return ERR_EXISTS;
     uint8_t *copy = copy_bytes(name);
@@ -96,6 +100,7 @@ void mrs_unref(struct mr_stream *s) {
 }
 
 void mrs_account(struct mr_stream *s) {
+    must(s->shard != NULL);
     uint64_t *total = s->log ? &s->shard->file_bytes : &s->shard->memory_bytes;
     must(*total >= s->bytes_seen);
     *total += s->st.bytes - s->bytes_seen;
@@ -130,6 +135,7 @@ static void forget_stream(struct mr_stream *s) {
         must(map_u64_del(&s->log->streams, s->number) == s);
         s->log->streams_count--;
     }
+    map_str_deinit(&s->consumer_names);
     stream_deinit(&s->st);
     s->st = (struct stream){0};
     mrs_account(s);
@@ -141,6 +147,7 @@ static void forget_stream(struct mr_stream *s) {
 }
 
 static void all_dead(struct mr_stream *s) {
+    must(!s->deleted);
     const struct stream *st = &s->st;
     uint64_t seq = st->index.count ? index_next(&st->index, 1, UINT64_MAX) : 0;
     while (seq) {
@@ -152,6 +159,7 @@ static void all_dead(struct mr_stream *s) {
 }
 
 void mrs_drop(struct mr_stream *s) {
+    must(!s->deleted);
     all_dead(s);
     forget_stream(s);
     for (size_t i = 0; i < s->shard->batch_count; i++)
@@ -170,10 +178,13 @@ void mrs_close(struct mr_stream *s) {
 static void block_is_here(struct store_wait *w) { mrc_wake(container_of(w, struct mr_consumer, wait)); }
 
 struct mr_consumer *mrc_make(struct mr_stream *s, struct span name) {
+    must(name.n > 0 && !mrc_find(s, name));
     must(!s->deleted);
     struct mr_consumer *c = calloc(1, sizeof *c);
     uint8_t *copy = c ? copy_bytes(name) : NULL;
-    if (!copy) {
+    bool named = copy && map_str_put(&s->consumer_names, span_of(copy, name.n), c) == ERR_OK;
+    if (!named) {
+        free(copy);
         free(c);
         return NULL;
     }
@@ -195,11 +206,8 @@ struct mr_consumer *mrc_make(struct mr_stream *s, struct span name) {
 
 struct mr_consumer *mrc_find(struct mr_stream *s, struct span name) {
     must(!s->deleted);
-    list_each(pos, tmp, &s->consumers) {
-        struct mr_consumer *c = container_of(pos, struct mr_consumer, link);
-        if (span_eq(c->name, name)) return c;
-    }
-    return NULL;
+    must(s->consumer_names.count == s->consumers_count);
+    return map_str_get(&s->consumer_names, name);
 }
 
 void mrc_drop(struct mr_consumer *c) {
@@ -213,6 +221,7 @@ void mrc_drop(struct mr_consumer *c) {
     list_del(&c->dirty);
     list_del(&c->twice);
     list_del(&c->due);
+    must(map_str_del(&s->consumer_names, c->name) == c);
     s->consumers_count--;
     s->shard->consumers_count--;
     if (s->shard->calling == c) s->shard->calling = NULL;

@@ -21,6 +21,7 @@ static enum err append_stream(struct mr_stream *s) {
         .kind = REC_STREAM, .stream = s->number, .ts = now, .payload = span_of(sh->buf.p, sh->buf.n)};
     uint64_t loc;
     if ((e = shard_log_append(s->log, &r, 0, &loc))) return e;
+    must(segno_of(loc) >= s->full_segno);
     s->full_segno = segno_of(loc);
     s->full_frame = s->log->last_frame;
     s->dead_segno = UINT64_MAX;
@@ -29,6 +30,7 @@ static enum err append_stream(struct mr_stream *s) {
 }
 
 enum err mrs_log_full(struct mr_stream *s) {
+    must(s->number > 0 && s->number < s->log->next_stream);
     enum err e = append_stream(s);
     if (e) return e;
     list_del(&s->twice);
@@ -37,11 +39,14 @@ enum err mrs_log_full(struct mr_stream *s) {
 }
 
 void mrs_mark_stale(struct mr_stream *s) {
+    must(!s->deleted);
     must(s->log != NULL);
     if (list_empty(&s->stale)) list_add_tail(&s->log->stale, &s->stale);
 }
 
 static enum err append_consumer(struct mr_consumer *c, uint8_t kind, unsigned how, uint64_t *loc) {
+    must(kind == REC_CONSUMER || kind == REC_PROGRESS);
+    must(c->name.n > 0 && c->name.n <= CONF_NAME_MAX);
     struct mr_shard *sh = c->s->shard;
     struct rec r = {.kind = kind,
                     .stream = c->s->number,
@@ -52,11 +57,13 @@ static enum err append_consumer(struct mr_consumer *c, uint8_t kind, unsigned ho
 }
 
 static enum err append_full(struct mr_consumer *c, unsigned how) {
+    must(c->s->log != NULL && !c->s->deleted);
     must(c->logged);
     enum err e = codec_consumer(&c->s->shard->buf, &c->c);
     uint64_t loc;
     if (!e) e = append_consumer(c, REC_CONSUMER, how, &loc);
     if (e) return e;
+    must(segno_of(loc) >= c->full_segno);
     c->full_segno = segno_of(loc);
     c->full_frame = c->s->log->last_frame;
     consumer_logged(&c->c);
@@ -64,6 +71,7 @@ static enum err append_full(struct mr_consumer *c, unsigned how) {
 }
 
 enum err mrc_log_full(struct mr_consumer *c) {
+    must(c->logged);
     enum err e = append_full(c, 0);
     if (e) return e;
     list_del(&c->twice);
@@ -73,6 +81,7 @@ enum err mrc_log_full(struct mr_consumer *c) {
 
 /* Those whose first copy is durable: it lies in another frame. */
 static enum err log_second_copies(struct shard_log *l) {
+    must(!l->failed);
     enum err e = ERR_OK;
     while (!e && !list_empty(&l->twice_streams)) {
         struct mr_stream *s = container_of(l->twice_streams.next, struct mr_stream, twice);
@@ -90,6 +99,7 @@ static enum err log_second_copies(struct shard_log *l) {
 }
 
 static enum err log_one(struct mr_consumer *c, unsigned how) {
+    must(c->logged && !c->c.conf.c.mem_storage);
     must(c->c.dirty || c->c.want_full);
     if (c->c.want_full) return append_full(c, how);
     enum err e = codec_progress(&c->s->shard->buf, &c->c);
@@ -100,13 +110,16 @@ static enum err log_one(struct mr_consumer *c, unsigned how) {
 }
 
 static void mark_dirty(struct mr_consumer *c) {
+    must(c->logged);
     struct shard_log *l = c->s->log;
+    must(l != NULL);
     if (!list_empty(&c->dirty)) return;
     if (list_empty(&l->dirty)) l->dirty_since = io_now(l->shard->io);
     list_add_tail(&l->dirty, &c->dirty);
 }
 
 void mrc_touched(struct mr_consumer *c) {
+    must(!c->s->deleted);
     struct shard_log *l = c->s->log;
     mrc_arm_timer(c);
     if (!c->c.dirty && !c->c.want_full) return;
@@ -124,6 +137,7 @@ void mrc_owe_full(struct mr_consumer *c) {
 }
 
 static enum err log_stale(struct shard_log *l) {
+    must(!l->failed);
     enum err e = ERR_OK;
     while (!e && !list_empty(&l->stale))
         e = mrs_log_full(container_of(l->stale.next, struct mr_stream, stale));
@@ -131,10 +145,12 @@ static enum err log_stale(struct shard_log *l) {
 }
 
 static enum err log_dirty(struct shard_log *l) {
+    must(!l->confirm || l->wanted);
     unsigned how = l->confirm ? STORE_DSYNC : 0;
     enum err e = ERR_OK;
     while (!e && !list_empty(&l->dirty)) {
         struct mr_consumer *c = container_of(l->dirty.next, struct mr_consumer, dirty);
+        must(c->s->log == l);
         e = c->c.dirty || c->c.want_full ? log_one(c, how) : ERR_OK;
         if (!e) list_del(&c->dirty);
     }
@@ -147,11 +163,14 @@ static bool ride_is_over(const struct shard_log *l) {
 
 /* Room comes with the next commit, space perhaps after a while. */
 static void try_later(struct shard_log *l, enum err e) {
+    must(e != ERR_LATER);
     must(e != ERR_OK);
     l->retry_ns = e == ERR_FULL ? UINT64_MAX : io_now(l->shard->io) + SPACE_RETRY_NS;
 }
 
 void shard_log_progress(struct shard_log *l) {
+    must(!l->recovering);
+    must(cq_open(&l->queue) <= l->wanted || l->failed);
     must(l->store != NULL);
     if (l->failed) return; /* complete.c tells who waits */
     l->retry_ns = 0;
@@ -160,11 +179,13 @@ void shard_log_progress(struct shard_log *l) {
     if (!e && (l->wanted || ride_is_over(l))) e = log_dirty(l);
     if (e) try_later(l, e);
     if (e == ERR_FULL || e == ERR_NOMEM || !l->wanted) return;
+    must(e || list_empty(&l->dirty));
     cq_settle(&l->queue, l->last_frame, (uint8_t)(e ? status_of(e) : MR_OK));
     l->wanted = l->confirm = false;
 }
 
 static bool second_copy_due(const struct shard_log *l) {
+    must(l->durable <= l->written);
     const struct list *s = &l->twice_streams, *c = &l->twice_consumers;
     if (!list_empty(s) && container_of(s->next, struct mr_stream, twice)->full_frame <= l->durable)
         return true;
@@ -172,6 +193,7 @@ static bool second_copy_due(const struct shard_log *l) {
 }
 
 uint64_t shard_log_progress_at(const struct shard_log *l) {
+    must(l->store != NULL);
     if (l->failed) return UINT64_MAX;
     if (l->retry_ns) return l->retry_ns;
     if (l->rewrite_segno) return io_now(l->shard->io) + RIDE_NS;

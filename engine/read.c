@@ -13,6 +13,7 @@
 /* --- fetching --- */
 
 static void view_of(const struct rec *r, struct mr_msg_view *out) {
+    must(r->seq > 0);
     *out = (struct mr_msg_view){
         .msg = {{r->subject.p, r->subject.n}, {r->hdr.p, r->hdr.n}, {r->payload.p, r->payload.n}},
         .seq = r->seq,
@@ -20,6 +21,7 @@ static void view_of(const struct rec *r, struct mr_msg_view *out) {
 }
 
 static enum err fetch_memory(struct mr_shard *sh, uint64_t loc, struct rec *r) {
+    must(loc > 0);
     must(sh->mem != NULL);
     sh->mem_viewed = true;
     return memlog_read(sh->mem, loc - 1, r);
@@ -27,6 +29,8 @@ static enum err fetch_memory(struct mr_shard *sh, uint64_t loc, struct rec *r) {
 
 enum err mrs_fetch(struct mr_stream *s, uint64_t seq, uint64_t loc, struct store_wait *w,
                    struct mr_msg_view *out) {
+    must(!s->deleted);
+    must(w != NULL || !s->log);
     must(seq > 0 && loc != 0);
     struct rec r;
     enum err e = s->log ? store_read(s->log->store, loc, w, &r) : fetch_memory(s->shard, loc, &r);
@@ -43,6 +47,7 @@ enum err mrs_fetch(struct mr_stream *s, uint64_t seq, uint64_t loc, struct store
 }
 
 void mrs_lost(struct mr_stream *s, uint64_t seq) {
+    must(!s->deleted && !s->st.recovering);
     const struct index_entry *x = stream_get(&s->st, seq, false);
     must(x != NULL);
     env_log(s->shard->env, MR_LOG_ERROR, "stream \"%.*s\": sequence %llu is damaged and lost", (int)s->name.n,
@@ -63,6 +68,7 @@ static_must(sizeof(struct wait_priv) <= sizeof(((struct mr_wait *)0)->priv));
 static struct wait_priv *priv_of(struct mr_wait *w) { return (struct wait_priv *)(void *)w->priv; }
 
 static void fire(struct wait_priv *p) {
+    must(p->state != WAIT_IDLE);
     struct mr_wait *w = container_of((void **)(void *)p, struct mr_wait, priv[0]);
     p->state = WAIT_IDLE;
     if (w->on_ready) w->on_ready(w);
@@ -70,6 +76,7 @@ static void fire(struct wait_priv *p) {
 static void on_block(struct store_wait *sw) { fire(container_of(sw, struct wait_priv, store)); }
 
 void mr_wait_cancel(struct mr_wait *w) {
+    must(priv_of(w)->state <= WAIT_TURN);
     struct wait_priv *p = priv_of(w);
     if (p->state == WAIT_STORE) store_wait_cancel(&p->store);
     if (p->state == WAIT_TURN) list_del(&p->store.link);
@@ -77,6 +84,7 @@ void mr_wait_cancel(struct mr_wait *w) {
 }
 
 static void wait_prepare(struct mr_wait *w) {
+    must(w != NULL);
     mr_wait_cancel(w);
     struct wait_priv *p = priv_of(w);
     store_wait_init(&p->store);
@@ -92,6 +100,7 @@ static void wait_for_turn(struct mr_shard *sh, struct mr_wait *w) {
 }
 
 void shard_retry_waits(struct mr_shard *sh) {
+    must(sh->turn > 0);
     struct list now;
     if (list_empty(&sh->retry)) return;
     list_add_after(&sh->retry, &now);
@@ -132,6 +141,7 @@ void shard_memory_dead(struct mr_shard *sh, uint64_t loc) {
                         loc - 1); /* a view may change under its reader; better than to leak the record */
             return;
         }
+        must(cap > sh->mem_dead_len);
         sh->mem_dead = grown;
         sh->mem_dead_cap = cap;
     }
@@ -139,6 +149,8 @@ void shard_memory_dead(struct mr_shard *sh, uint64_t loc) {
 }
 
 void shard_memory_sweep(struct mr_shard *sh) {
+    must(sh->mem_dead_len <= sh->mem_dead_cap);
+    must(sh->mem || sh->mem_dead_len == 0);
     for (size_t i = 0; i < sh->mem_dead_len; i++) memlog_dead(sh->mem, sh->mem_dead[i] - 1);
     sh->mem_dead_len = 0;
     sh->mem_viewed = false;
@@ -147,10 +159,12 @@ void shard_memory_sweep(struct mr_shard *sh) {
 /* --- searches --- */
 
 uint64_t mr_seq_next(const struct mr_stream *s, uint64_t from, struct mr_bytes filter, bool visible_only) {
+    must(!s->deleted);
     return stream_seq_next((struct stream *)&s->st, from, span_of_bytes(filter), visible_only);
 }
 
 uint64_t mr_seq_last(const struct mr_stream *s, struct mr_bytes filter, bool visible_only) {
+    must(!s->deleted);
     return stream_seq_last((struct stream *)&s->st, span_of_bytes(filter), visible_only);
 }
 

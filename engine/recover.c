@@ -15,6 +15,7 @@
 /* --- applying --- */
 
 static struct mr_stream *get_or_make(struct shard_log *l, uint32_t number) {
+    must(l->recovering);
     struct mr_stream *s = map_u64_get(&l->streams, number);
     if (s || number == 0) return s;
     s = mrs_make(l->shard, l, number);
@@ -25,6 +26,8 @@ static struct mr_stream *get_or_make(struct shard_log *l, uint32_t number) {
 }
 
 static struct span message_id(const struct mr_stream *s, const struct rec *r) {
+    must(r->kind == REC_MESSAGE || r->kind == REC_MOVED);
+    must(s->number == r->stream);
     if (s->id && s->id_seq == r->seq) return span_of(s->id, s->id_size);
     return r->hdr.n ? header_value(r->hdr, SPAN_LIT("Nats-Msg-Id")) : SPAN_EMPTY;
 }
@@ -45,10 +48,12 @@ static struct stream_put put_of(const struct mr_stream *s, const struct rec *r, 
 }
 
 static void dead_record(struct shard_log *l, const struct rec *r, uint64_t loc) {
+    must(loc != 0);
     store_dead(l->store, loc, rec_size(r->subject.n, r->hdr.n, r->payload.n));
 }
 
 static void apply_message(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    must(s->log == l && !s->deleted);
     struct stream_put p = put_of(s, r, loc);
     enum err e = stream_replay(&s->st, &p);
     if (e) dead_record(l, r, loc);
@@ -58,6 +63,7 @@ static void apply_message(struct shard_log *l, struct mr_stream *s, const struct
 }
 
 static void apply_moved(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    must(s->log == l && !s->deleted);
     const struct index_entry *x = stream_get(&s->st, r->seq, false);
     uint64_t old = x ? x->loc : 0;
     struct stream_put p = put_of(s, r, loc);
@@ -69,12 +75,15 @@ static void apply_moved(struct shard_log *l, struct mr_stream *s, const struct r
 }
 
 static void complain(struct shard_log *l, const struct rec *r, uint64_t loc, const char *what, enum err e) {
+    must(e != ERR_OK && e != ERR_LATER);
     env_log(l->shard->env, MR_LOG_ERROR, "log-%04x, segment %llu: %s of stream %u: %s; ignored", l->index,
             (unsigned long long)segno_of(loc), what, r->stream, err_text(e));
     l->shard->damaged++;
 }
 
 static void apply_stream(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    must(segno_of(loc) >= s->full_segno);
+    must(s->st.recovering);
     enum err e = stream_load(&s->st, r->payload);
     if (e) {
         complain(l, r, loc, "the record", e);
@@ -85,6 +94,7 @@ static void apply_stream(struct shard_log *l, struct mr_stream *s, const struct 
 }
 
 static void apply_consumer(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    must(r->stream == s->number);
     struct mr_consumer *c = mrc_find(s, r->subject);
     bool fresh = !c;
     if (fresh) c = mrc_make(s, r->subject);
@@ -100,12 +110,14 @@ static void apply_consumer(struct shard_log *l, struct mr_stream *s, const struc
 
 /* Progress of a consumer whose full record comes later says nothing that the full record does not. */
 static void apply_progress(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    must(r->stream == s->number);
     struct mr_consumer *c = mrc_find(s, r->subject);
     enum err e = c ? consumer_replay(&c->c, r->payload) : ERR_OK;
     if (e) complain(l, r, loc, "a consumer's progress", e);
 }
 
 static void apply_gone(struct shard_log *l, struct mr_stream *s, const struct rec *r) {
+    must(s->log == l && !s->deleted);
     l->gone = true;
     if (r->kind == REC_STREAM_GONE) {
         mrs_drop(s);
@@ -116,6 +128,7 @@ static void apply_gone(struct shard_log *l, struct mr_stream *s, const struct re
 }
 
 static void keep_id(struct mr_stream *s, struct span payload) {
+    must(!s->deleted);
     uint8_t *p = payload.n > 8 ? realloc(s->id, payload.n) : NULL;
     if (!p) return;
     s->id = p;
@@ -125,6 +138,8 @@ static void keep_id(struct mr_stream *s, struct span payload) {
 }
 
 static void apply_to(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    must(s->shard == l->shard);
+    must(r->stream > 0);
     switch (r->kind) {
     case REC_MESSAGE: apply_message(l, s, r, loc); break;
     case REC_MOVED: apply_moved(l, s, r, loc); break;
@@ -157,6 +172,7 @@ void recover_apply(struct shard_log *l, const struct rec *r, uint64_t loc) {
 /* --- damage --- */
 
 static void name_damage(const struct shard_log *l, const struct store_damage *d) {
+    must(d->what != NULL);
     const struct mr_stream *s = d->stream ? map_u64_get(&l->streams, d->stream) : NULL;
     struct span name = s && !s->st.blank ? span_of_bytes(s->st.conf.c.name) : SPAN_EMPTY;
     env_log(l->shard->env, MR_LOG_ERROR,
@@ -168,6 +184,7 @@ static void name_damage(const struct shard_log *l, const struct store_damage *d)
 /* In recovery names are not known yet: the first few are named at the end. Later the reader knows what it
  * read. */
 void recover_damaged(struct shard_log *l, const struct store_damage *d) {
+    must(l->shard != NULL);
     struct mr_shard *sh = l->shard;
     sh->damaged++;
     if (!l->recovering) {
@@ -180,6 +197,8 @@ void recover_damaged(struct shard_log *l, const struct store_damage *d) {
 }
 
 static void name_all_damage(struct mr_shard *sh) {
+    must(sh->damage_count <= DAMAGE_KEPT);
+    must(sh->damaged >= sh->damage_count);
     for (size_t i = 0; i < sh->damage_count; i++) name_damage(sh->damage[i].log, &sh->damage[i].what);
     if (sh->damaged > sh->damage_count)
         env_log(sh->env, MR_LOG_ERROR, "%llu damaged places in all, the first %zu are named above",
@@ -190,6 +209,7 @@ static void name_all_damage(struct mr_shard *sh) {
 /* --- the end of the log --- */
 
 static void drop_blank(struct mr_stream *s) {
+    must(s->name.n == 0);
     must(s->st.blank);
     struct mr_stream_state st;
     stream_state(&s->st, &st);
@@ -202,6 +222,8 @@ static void drop_blank(struct mr_stream *s) {
 
 /* A deleted stream whose REC_STREAM_GONE is damaged, under a name that was used again. */
 static void drop_older(struct mr_stream *s) {
+    must(s->name.n > 0);
+    must(!s->st.recovering);
     env_log(s->shard->env, MR_LOG_WARN,
             "log-%04x: stream %u was replaced by a newer one of its name \"%.*s\": dropped", s->log->index,
             s->number, (int)s->name.n, (const char *)s->name.p);
@@ -209,6 +231,8 @@ static void drop_older(struct mr_stream *s) {
 }
 
 static enum err finish_stream(struct mr_stream *s, int64_t now) {
+    must(s->st.recovering && !s->st.blank);
+    must(s->log && !s->log->recovering);
     free(s->id);
     s->id = NULL;
     struct span name = span_of_bytes(s->st.conf.c.name);
@@ -225,6 +249,7 @@ static enum err finish_stream(struct mr_stream *s, int64_t now) {
     }
     while (stream_expire(&s->st, now, EXPIRE_BUDGET) == EXPIRE_BUDGET) {
     }
+    must(s->st.visible_seq == s->st.last_seq);
     mrs_account(s);
     mrs_arm_timer(s);
     return ERR_OK;
@@ -237,6 +262,7 @@ static int by_creation(const void *a, const void *b) {
 }
 
 static size_t collect(struct mr_shard *sh, struct mr_stream **all) {
+    must(sh->logs_count > 0);
     size_t n = 0;
     for (size_t i = 0; i < sh->logs_count; i++) {
         size_t at = 0;
@@ -248,6 +274,7 @@ static size_t collect(struct mr_shard *sh, struct mr_stream **all) {
 }
 
 enum err recover_finish(struct mr_shard *sh) {
+    must(sh->streams_count == 0 && list_empty(&sh->streams));
     size_t total = 0;
     for (size_t i = 0; i < sh->logs_count; i++) total += sh->logs[i].streams.count;
     struct mr_stream **all = malloc((total + 1) * sizeof *all);

@@ -25,6 +25,7 @@ struct writer {
     size_t n, cap;
 };
 static void put(struct writer *w, const void *p, size_t n) {
+    must(w->n <= w->cap);
     must(n <= w->cap - w->n);
     memcpy(w->p + w->n, p, n);
     w->n += n;
@@ -36,6 +37,7 @@ static void put32(struct writer *w, uint32_t v) {
 }
 
 static void put_consumers(struct writer *w, const struct mr_stream *s) {
+    must(!s->deleted);
     size_t count_at = w->n;
     uint32_t count = 0;
     put32(w, 0);
@@ -52,6 +54,8 @@ static void put_consumers(struct writer *w, const struct mr_stream *s) {
 }
 
 static void put_directory(struct writer *w, const struct shard_log *l) {
+    must(w->n == 0);
+    must(l->streams.count < l->next_stream);
     put32(w, l->next_stream);
     put32(w, (uint32_t)l->streams.count);
     size_t at = 0;
@@ -64,15 +68,18 @@ static void put_directory(struct writer *w, const struct shard_log *l) {
 }
 
 static enum err write_directory(struct shard_log *l) {
+    must(!l->failed && !l->recovering);
     struct writer w = {.cap = 8 + 8 * l->streams.count + (1 + CONF_NAME_MAX) * l->shard->consumers_count};
     w.p = malloc(w.cap);
     if (!w.p) return ERR_NOMEM;
     put_directory(&w, l);
     struct rec r = {.kind = REC_CHECKPOINT, .ts = io_wall(l->shard->io), .payload = span_of(w.p, w.n)};
+    must(w.n <= w.cap);
     uint64_t loc;
     enum err e = shard_log_append(l, &r, 0, &loc);
     free(w.p);
     if (e) return e;
+    must(segno_of(loc) >= l->directory_segno);
     l->gone = false;
     l->directory_segno = segno_of(loc);
     return ERR_OK;
@@ -80,6 +87,7 @@ static enum err write_directory(struct shard_log *l) {
 
 /* One stream's share; counts what was written. */
 static enum err rewrite_stream(struct mr_stream *s, uint64_t segno, size_t *bytes) {
+    must(s->log && s->log->rewrite_segno == segno);
     enum err e = ERR_OK;
     if (s->full_segno <= segno || s->dead_segno <= segno) {
         e = mrs_log_full(s);
@@ -96,6 +104,7 @@ static enum err rewrite_stream(struct mr_stream *s, uint64_t segno, size_t *byte
 }
 
 void shard_log_rewrite(struct shard_log *l) {
+    must(!l->recovering);
     uint64_t segno = l->rewrite_segno, number;
     if (segno == 0 || l->failed) return;
     bool directory = l->gone || (l->directory_segno && l->directory_segno <= segno);
@@ -117,6 +126,7 @@ struct reader {
     bool bad;
 };
 static uint32_t get32(struct reader *r) {
+    must(r->rest.n == 0 || r->rest.p);
     if (r->rest.n < 4) r->bad = true;
     if (r->bad) return 0;
     uint32_t v = load32(r->rest.p);
@@ -124,6 +134,7 @@ static uint32_t get32(struct reader *r) {
     return v;
 }
 static struct span get_name(struct reader *r) {
+    must(r->rest.n == 0 || r->rest.p);
     if (r->rest.n < 1 || r->rest.n < 1u + r->rest.p[0]) r->bad = true;
     if (r->bad) return SPAN_EMPTY;
     struct span name = span_of(r->rest.p + 1, r->rest.p[0]);
@@ -132,6 +143,7 @@ static struct span get_name(struct reader *r) {
 }
 
 static void mark_listed(struct shard_log *l, struct reader *r) {
+    must(l->recovering);
     uint32_t count = get32(r);
     for (uint32_t i = 0; i < count && !r->bad; i++) {
         struct mr_stream *s = map_u64_get(&l->streams, get32(r));
@@ -147,6 +159,7 @@ static void mark_listed(struct shard_log *l, struct reader *r) {
 
 /* The sweep is restarted when its list of what to drop is full: dropping changes the map. */
 static bool drop_unlisted(struct shard_log *l, uint32_t below) {
+    must(l->recovering);
     struct mr_stream *drop[256];
     size_t at = 0, count = 0;
     uint64_t number;
@@ -165,6 +178,7 @@ static bool drop_unlisted(struct shard_log *l, uint32_t below) {
 }
 
 static void clear_marks(struct shard_log *l) {
+    must(l->recovering);
     size_t at = 0;
     uint64_t number;
     void *value;
@@ -176,6 +190,7 @@ static void clear_marks(struct shard_log *l) {
 }
 
 void shard_log_apply_directory(struct shard_log *l, struct span payload) {
+    must(payload.n == 0 || payload.p);
     must(l->recovering);
     struct reader r = {.rest = payload};
     uint32_t below = get32(&r);

@@ -6,6 +6,7 @@
  * durable after ten seconds is reported as failed. */
 #include "engine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/must.h"
@@ -14,6 +15,7 @@
 
 /* The logs of this shard: those in the folder, or a new one. */
 static enum err open_logs(struct mr_shard *sh) {
+    must(sh->logs == NULL && sh->logs_count == 0);
     const struct mr_env *env = sh->env;
     if (env->dir_fd < 0) return ERR_OK;
     uint32_t *numbers = malloc((env->logs_count + 1) * sizeof *numbers);
@@ -44,9 +46,8 @@ static void init(struct mr_shard *sh) {
     list_init(&sh->due_streams);
     list_init(&sh->due_consumers);
     list_init(&sh->retry);
-    uint64_t seed;
-    env_random(sh->io, &seed, sizeof seed);
-    map_str_init(&sh->names, seed);
+    env_random(sh->io, &sh->seed, sizeof sh->seed);
+    map_str_init(&sh->names, sh->seed);
     codec_buf_init(&sh->buf);
     pool_init(&sh->parts, sizeof(struct barrier_part), 256, BARRIERS_MAX);
     sh->file_max = cfg->disk_max / cfg->shards;
@@ -55,6 +56,7 @@ static void init(struct mr_shard *sh) {
 }
 
 static enum err open_loop(struct mr_shard *sh, struct io *loop) {
+    must(sh->io == NULL);
     sh->io = loop;
     if (loop) return ERR_OK;
     const char *why = NULL;
@@ -66,6 +68,9 @@ static enum err open_loop(struct mr_shard *sh, struct io *loop) {
 }
 
 static void free_shard(struct mr_shard *sh) {
+    must_set_dump(NULL, NULL);
+    must(!sh->ticking);
+    must(sh->batch_count == 0);
     while (!list_empty(&sh->streams)) mrs_close(container_of(sh->streams.next, struct mr_stream, link));
     for (size_t i = 0; i < sh->logs_count; i++) {
         struct shard_log *l = &sh->logs[i];
@@ -91,6 +96,7 @@ static void free_shard(struct mr_shard *sh) {
 
 enum mr_status mr_shard_open(struct mr_env *env, uint32_t index, struct io *loop, const struct mr_host *host,
                              struct mr_shard **shard) {
+    must(env != NULL && shard != NULL);
     *shard = NULL;
     if (index >= env->cfg.shards || !host) return MR_INVAL;
     struct mr_shard *sh = calloc(1, sizeof *sh);
@@ -116,8 +122,23 @@ enum mr_status mr_shard_open(struct mr_env *env, uint32_t index, struct io *loop
 
 /* --- turning --- */
 
+/* What a broken invariant prints. */
+static void dump(void *object) {
+    const struct mr_shard *sh = object;
+    dprintf(2, "shard %u: turn %llu, %zu streams, %zu consumers, memory queue %zu\n", sh->index,
+            (unsigned long long)sh->turn, sh->streams_count, sh->consumers_count, sh->memory.count);
+    for (size_t i = 0; i < sh->logs_count; i++) {
+        const struct shard_log *l = &sh->logs[i];
+        dprintf(2, "log-%04x: written %llu, durable %llu, last %llu, queue %zu, wanted %d, failed %d\n",
+                l->index, (unsigned long long)l->written, (unsigned long long)l->durable,
+                (unsigned long long)l->last_frame, l->queue.count, l->wanted, l->failed);
+    }
+}
+
 void mr_shard_tick(struct mr_shard *shard) {
+    must(shard->turn > 0);
     must(!shard->ticking);
+    must_set_dump(dump, shard);
     shard->ticking = true;
     shard->turn++;
     shard->called = false;
@@ -130,10 +151,12 @@ void mr_shard_tick(struct mr_shard *shard) {
         store_commit(l->store);
     }
     shard_complete(shard);
+    must(shard->ticking && shard->batch_count == 0);
     shard->ticking = false;
 }
 
 uint64_t mr_shard_deadline(const struct mr_shard *shard) {
+    must(!shard->ticking);
     if (shard_has_calls(shard)) return 0;
     if (!list_empty(&shard->due_streams) || !list_empty(&shard->due_consumers)) return 0;
     uint64_t at = UINT64_MAX;
@@ -147,6 +170,7 @@ uint64_t mr_shard_deadline(const struct mr_shard *shard) {
 }
 
 void mr_shard_run(struct mr_shard *shard, int64_t timeout_ns) {
+    must(!shard->ticking && !shard->closing);
     must(timeout_ns >= 0);
     mr_shard_tick(shard);
     uint64_t until = io_now(shard->io) + (uint64_t)timeout_ns, at = mr_shard_deadline(shard);
@@ -164,6 +188,7 @@ size_t mr_shard_backlog(const struct mr_shard *shard) {
 /* --- closing --- */
 
 static bool settled(const struct mr_shard *sh) {
+    must(sh->closing);
     if (!cq_empty(&sh->memory)) return false;
     for (size_t i = 0; i < sh->logs_count; i++) {
         const struct shard_log *l = &sh->logs[i];
@@ -177,6 +202,7 @@ static bool settled(const struct mr_shard *sh) {
 
 /* Whatever is still waiting will never be durable; those who wait are told. */
 static void fail_rest(struct mr_shard *sh) {
+    must(sh->closing);
     for (size_t i = 0; i < sh->logs_count; i++)
         if (!cq_empty(&sh->logs[i].queue)) sh->logs[i].failed = true;
     while (!settled(sh)) {
@@ -186,6 +212,7 @@ static void fail_rest(struct mr_shard *sh) {
 }
 
 void mr_shard_close(struct mr_shard *shard) {
+    must(!shard->closing);
     must(!shard->ticking);
     shard->closing = true;
     shard->host.on_ready = NULL; /* operations are still reported, consumers are not called any more */
@@ -204,6 +231,7 @@ void mr_shard_close(struct mr_shard *shard) {
 /* --- figures --- */
 
 static void add_log(const struct shard_log *l, struct mr_shard_stats *out) {
+    must(l->store != NULL);
     struct store_stats st;
     store_stats(l->store, &st);
     out->commits += st.frames;

@@ -33,6 +33,7 @@ static void on_commit(void *ctx, uint64_t written, uint64_t durable) {
 }
 
 static void on_failed(void *ctx, enum err why) {
+    must(why != ERR_OK);
     struct shard_log *l = ctx;
     l->failed = true;
     env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: %s; it takes no more until it is reopened", l->index,
@@ -40,6 +41,7 @@ static void on_failed(void *ctx, enum err why) {
 }
 
 static void on_rewrite(void *ctx, uint64_t segno) {
+    must(segno > 0);
     struct shard_log *l = ctx;
     must(l->rewrite_segno == 0);
     l->rewrite_segno = segno;
@@ -60,6 +62,8 @@ static void on_line(void *ctx, int level, const char *text) {
 static uint64_t smallest_segment(uint64_t largest) { return largest && largest < SEGMENT_MIN ? largest : 0; }
 
 static void configure(const struct shard_log *l, const char *path, struct store_config *cfg) {
+    must(path != NULL);
+    must(l->shard->logs_count > 0);
     const struct mr_env *env = l->shard->env;
     *cfg = (struct store_config){.path = path,
                                  .log = l->index,
@@ -74,6 +78,7 @@ static void configure(const struct shard_log *l, const char *path, struct store_
 }
 
 enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index) {
+    must(index < ENV_LOGS_MAX);
     must(!l->store);
     *l = (struct shard_log){.shard = sh, .index = index, .next_stream = 1, .recovering = true};
     list_init(&l->dirty);
@@ -98,6 +103,8 @@ enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index
 }
 
 void shard_log_close(struct shard_log *l) {
+    must(l->shard != NULL);
+    must(l->streams.count == 0);
     if (l->store) store_close(l->store);
     l->store = NULL;
     must(cq_empty(&l->queue));
@@ -108,6 +115,8 @@ void shard_log_close(struct shard_log *l) {
 /* --- appending --- */
 
 enum err shard_log_append(struct shard_log *l, const struct rec *r, unsigned how, uint64_t *loc) {
+    must(l->store != NULL);
+    must((how & ~(unsigned)STORE_DSYNC) == 0);
     must(!l->recovering);
     must(r->stream < l->next_stream || r->kind == REC_STREAM || r->kind == REC_CHECKPOINT);
     if (l->failed) return ERR_FAILED;
@@ -120,6 +129,7 @@ enum err shard_log_append(struct shard_log *l, const struct rec *r, unsigned how
 }
 
 struct shard_log *shard_log_choose(struct mr_shard *sh) {
+    must(sh->logs || sh->logs_count == 0);
     struct shard_log *best = NULL;
     for (size_t i = 0; i < sh->logs_count; i++) {
         struct shard_log *l = &sh->logs[i];

@@ -13,6 +13,8 @@
 
 /* The record of something that needs no payload. */
 static enum err log_mark(struct mr_stream *s, uint8_t kind, uint8_t flags, uint64_t seq) {
+    must(s->log && !s->deleted);
+    must(kind == REC_STREAM_GONE || (kind == REC_DELETE && seq > 0));
     struct rec r = {
         .kind = kind, .flags = flags, .stream = s->number, .seq = seq, .ts = io_wall(s->shard->io)};
     uint64_t loc;
@@ -26,6 +28,7 @@ static enum err open_memory(struct mr_shard *sh) {
 }
 
 static enum mr_status place(struct mr_shard *sh, const struct mr_stream_config *cfg, struct shard_log **l) {
+    must(sh->turn > 0);
     *l = NULL;
     if (cfg->storage == MR_MEMORY) return status_of(open_memory(sh));
     *l = shard_log_choose(sh);
@@ -34,6 +37,7 @@ static enum mr_status place(struct mr_shard *sh, const struct mr_stream_config *
 }
 
 static enum err start(struct mr_stream *s, const struct mr_stream_config *cfg, int64_t now) {
+    must(s->name.n == 0);
     enum err e = stream_init(&s->st, cfg, now, s->shard->env->uuid, &mrs_hooks);
     if (!e) e = mrs_enlist(s, span_of_bytes(cfg->name));
     if (!e && s->log) e = mrs_log_full(s);
@@ -59,6 +63,8 @@ enum mr_status mr_stream_create(struct mr_shard *shard, const struct mr_stream_c
         mrs_drop(s);
         return status_of(e);
     }
+    must(s->st.last_seq == 0 || cfg->first_seq > 0);
+    must(map_str_get(&shard->names, s->name) == s);
     *stream = s;
     return MR_OK;
 }
@@ -93,6 +99,7 @@ struct mr_stream *mr_stream_find(struct mr_shard *shard, struct mr_bytes name) {
 }
 
 struct mr_stream *mr_stream_next(struct mr_shard *shard, struct mr_stream *after) {
+    must(!after || (!after->deleted && after->shard == shard));
     struct list *next = after ? after->link.next : shard->streams.next;
     return next == &shard->streams ? NULL : container_of(next, struct mr_stream, link);
 }
@@ -105,6 +112,7 @@ struct mr_shard *mr_stream_shard(const struct mr_stream *s) {
 }
 
 void mr_stream_state(const struct mr_stream *s, struct mr_stream_state *out) {
+    must(out != NULL);
     must(!s->deleted);
     stream_state(&s->st, out);
     out->consumers = s->consumers_count;
@@ -113,6 +121,7 @@ void mr_stream_state(const struct mr_stream *s, struct mr_stream_state *out) {
 /* --- removing messages --- */
 
 enum mr_status mr_delete(struct mr_stream *s, uint64_t seq, bool erase) {
+    must(s->shard->turn > 0);
     must(!s->deleted);
     enum mr_status st = stream_may_delete(&s->st, seq);
     if (st != MR_OK) return st;
@@ -126,6 +135,7 @@ enum mr_status mr_delete(struct mr_stream *s, uint64_t seq, bool erase) {
 }
 
 static enum err log_purge(struct mr_stream *s, const struct stream_purge *p) {
+    must(s->log && p->below > 0);
     struct codec_buf *b = &s->shard->buf;
     enum err e = codec_purge(b, p);
     if (e) return e;
@@ -148,6 +158,7 @@ enum mr_status mr_purge(struct mr_stream *s, struct mr_bytes filter, uint64_t se
         if (e) return status_of(e);
     }
     *purged = stream_purge(&s->st, &p);
+    must(s->st.last_seq + 1 >= p.below || p.filter.n > 0);
     mrs_tell_purge(s, p.filter);
     mrs_account(s);
     return MR_OK;

@@ -9,11 +9,13 @@
 
 /* Monotonic time of a wall time, not before the loop's next look. */
 static uint64_t mono_of(const struct io *io, int64_t wall) {
+    must(wall > 0);
     int64_t wait = wall - io_wall(io);
     return io_now(io) + (wait > 0 ? (uint64_t)wait : 0);
 }
 
 static void arm(struct mr_shard *sh, struct io_timer *t, struct list *due, int64_t at) {
+    must(t->on_fire != NULL);
     if (at == INT64_MAX || !list_empty(due)) return;
     uint64_t when = mono_of(sh->io, at);
     if (t->deadline_ns == 0 || when < t->deadline_ns) io_timer_set(sh->io, t, when ? when : 1);
@@ -22,12 +24,14 @@ static void arm(struct mr_shard *sh, struct io_timer *t, struct list *due, int64
 /* --- streams --- */
 
 static void age_is_due(struct io_timer *t) {
+    must(t->deadline_ns == 0);
     struct mr_stream *s = container_of(t, struct mr_stream, timer);
     must(!s->deleted);
     if (list_empty(&s->due)) list_add_tail(&s->shard->due_streams, &s->due);
 }
 
 void mrs_init_timer(struct mr_stream *s) {
+    must(s->shard != NULL);
     list_init(&s->timer.link);
     s->timer.on_fire = age_is_due;
 }
@@ -39,6 +43,7 @@ void mrs_arm_timer(struct mr_stream *s) {
 
 /* More than the budget stays due, for the next turn. */
 static void expire(struct mr_stream *s, struct list *again) {
+    must(!s->deleted && list_empty(&s->due));
     size_t n = stream_expire(&s->st, io_wall(s->shard->io), EXPIRE_BUDGET);
     must(n <= EXPIRE_BUDGET);
     if (n > 0) mrs_account(s);
@@ -52,11 +57,13 @@ static void expire(struct mr_stream *s, struct list *again) {
 /* --- consumers --- */
 
 static void ack_wait_is_due(struct io_timer *t) {
+    must(t->deadline_ns == 0);
     struct mr_consumer *c = container_of(t, struct mr_consumer, timer);
     if (list_empty(&c->due)) list_add_tail(&c->s->shard->due_consumers, &c->due);
 }
 
 void mrc_init_timer(struct mr_consumer *c) {
+    must(c->s != NULL);
     list_init(&c->timer.link);
     c->timer.on_fire = ack_wait_is_due;
 }
@@ -64,6 +71,7 @@ void mrc_init_timer(struct mr_consumer *c) {
 void mrc_arm_timer(struct mr_consumer *c) { arm(c->s->shard, &c->timer, &c->due, consumer_deadline(&c->c)); }
 
 static void run_out(struct mr_consumer *c) {
+    must(!c->s->deleted && list_empty(&c->due));
     int64_t now = io_wall(c->s->shard->io);
     (void)consumer_expire(&c->c, now);
     mrc_wake_if_ready(c, now);
@@ -71,9 +79,11 @@ static void run_out(struct mr_consumer *c) {
 }
 
 void shard_run_due(struct mr_shard *sh) {
+    must(sh->ticking);
     struct list again = LIST_INIT(again);
     for (struct list *pos; (pos = list_pop(&sh->due_streams));)
         expire(container_of(pos, struct mr_stream, due), &again);
+    must(list_empty(&sh->due_streams));
     for (struct list *pos; (pos = list_pop(&again));) list_add_tail(&sh->due_streams, pos);
     for (struct list *pos; (pos = list_pop(&sh->due_consumers));)
         run_out(container_of(pos, struct mr_consumer, due));
