@@ -1,4 +1,4 @@
-# liburing >= 2.9 and yyjson: the system's, or those that scripts/setup unpacked into .deps/.
+# liburing >= 2.9, yyjson and llhttp: the system's, or those that scripts/setup unpacked into .deps/.
 set(MR_DEPS ${PROJECT_SOURCE_DIR}/.deps/usr)
 set(MR_DEPS_LIB ${MR_DEPS}/lib/${CMAKE_LIBRARY_ARCHITECTURE})
 function(mr_dep target header static shared)
@@ -15,5 +15,6 @@ function(mr_dep target header static shared)
 endfunction()
 mr_dep(dep_uring liburing.h liburing.a uring)
 mr_dep(dep_yyjson yyjson.h libyyjson.a yyjson)
+mr_dep(dep_llhttp llhttp.h libllhttp.a llhttp)
 set(CMAKE_BUILD_RPATH ${MR_DEPS_LIB})
 set(CMAKE_INSTALL_RPATH $ORIGIN/../${CMAKE_INSTALL_LIBDIR}/millrace)
