@@ -11,7 +11,7 @@
 #include "base/must.h"
 
 #define DRAIN_NS  1000000000u
-#define LINGER_NS 1000000000u
+#define LINGER_NS 20000000u
 
 void conn_close(struct conn *c, const char *reason, bool drain) {
     must(reason != NULL);
@@ -65,7 +65,7 @@ static void advance_dead(struct conn *c) {
     io_submit(io, &c->close);
 }
 
-/* Everything is sent: says so, and listens until the peer has closed too. */
+/* Everything is sent: says so, and gives the peer a moment to read it and close too. */
 static void begin_linger(struct conn *c) {
     must(c->phase == CONN_DRAIN && outbox_idle(&c->out));
     c->phase = CONN_LINGER;

@@ -9,7 +9,7 @@
 
 #include "base/must.h"
 
-enum { LINE_SLACK = 64, UNCHARGED_MAX = 8192 };
+enum { LINE_SLACK = 64, UNCHARGED_MAX = 8192, LINGER_BYTES = 65536 };
 #define RELEASE_NS 100000000u
 
 static bool running(const struct conn *c) { return c->phase == CONN_OPEN && !c->paused; }
@@ -160,6 +160,19 @@ static void after_all(struct conns *cs) {
     if (cs->ingest.freed) conns_feed_starved(cs);
 }
 
+/* On the way out. A little is read, to see the peer close; one that goes on sending is not read to the end,
+ * so that it notices. */
+static void throw_away(struct conn *c, int64_t res) {
+    if (res > 0 && c->thrown_away <= LINGER_BYTES) c->thrown_away += (uint32_t)res;
+    bool enough = c->thrown_away > LINGER_BYTES;
+    if (c->recv.busy) {
+        if (enough) io_stop(c->cs->io, &c->recv);
+        return;
+    }
+    if (c->phase == CONN_LINGER && !c->eof && !enough) io_submit(c->cs->io, &c->recv);
+    conn_advance(c);
+}
+
 void conn_on_recv(struct io_op *op, int64_t res) {
     struct conn *c = container_of(op, struct conn, recv);
     struct conns *cs = c->cs;
@@ -170,10 +183,7 @@ void conn_on_recv(struct io_op *op, int64_t res) {
         if (c->recv_err == ERR_CLOSED) c->recv_err = ERR_OK;
     }
     if (c->phase != CONN_OPEN) {
-        if (!op->busy) {
-            if (c->phase == CONN_LINGER && !c->eof) io_submit(cs->io, op);
-            conn_advance(c);
-        }
+        throw_away(c, res);
         return;
     }
     if (res > 0) {

@@ -2,10 +2,10 @@
  * of conn.h.
  *
  * A connection is open, then on its way out: draining (its last bytes leave), lingering (the peer is told
- * that nothing more comes, and what it still sends is thrown away, because closing with unread bytes would
- * make the kernel reset the connection and could destroy the -ERR on its way), dead (waiting for operations
- * in flight), gone. It only ever moves forward. The object lives until the last of its operations has called
- * back. */
+ * that nothing more comes and gets a moment to read it, because closing with unread bytes makes the kernel
+ * reset the connection, which could destroy the -ERR on its way), dead (waiting for operations in flight),
+ * gone. It only ever moves forward. The object lives until the last of its operations has called back.
+ */
 #pragma once
 #include "base/span.h"
 #include "conn/conn.h"
@@ -39,7 +39,8 @@ struct conn {
     uint64_t fed_ns;                      /* last bytes of any kind */
     uint64_t pinged_ns;                   /* last PING to it, 0 = never */
     bool connected, first_pong, eof;
-    bool paused_once; /* for the buffer being handled, because of a client that has stopped reading */
+    uint32_t thrown_away; /* bytes received while lingering */
+    bool paused_once;     /* for the buffer being handled, because of a client that has stopped reading */
     enum err recv_err;
     struct connect_opts opts;
     struct map_str subs;    /* by sid */
