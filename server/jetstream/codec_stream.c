@@ -298,8 +298,6 @@ static bool check_supported(const struct stream_cfg *c, struct js_error *e) {
         {c->republish != NULL, "republish is"},
         {c->allow_msg_ttl || c->subject_delete_marker_ttl > 0, "message TTLs are"},
         {c->allow_msg_counter, "message counters are"},
-        {c->allow_atomic, "atomic batch publishing is"},
-        {c->allow_batched, "batch publishing is"},
         {c->allow_msg_schedules, "message schedules are"},
         {c->persist_mode != 0, "async persist mode is"},
     };
@@ -436,7 +434,12 @@ static void flags_put(struct text *t, const struct stream_cfg *c) {
     text_opt_i64(t, "max_ack_pending", c->limit_max_ack_pending);
     text_lit(t, "}");
     text_key_bool(t, "allow_msg_ttl", c->allow_msg_ttl);
+    text_opt_bool(t, "allow_atomic", c->allow_atomic);
+    text_opt_bool(t, "allow_batched", c->allow_batched);
 }
+
+/* The API level that a server must have to know all of this. */
+static int required_level(const struct stream_cfg *c) { return c->allow_batched ? 4 : c->allow_atomic ? 2 : 0; }
 
 void stream_cfg_put(struct text *t, const struct stream_cfg *c) {
     must(c->name.n > 0);
@@ -469,7 +472,7 @@ void stream_cfg_put(struct text *t, const struct stream_cfg *c) {
     text_opt_u64(t, "first_seq", c->first_seq);
     flags_put(t, c);
     text_key(t, "metadata");
-    js_metadata_put(t, c->metadata, 0);
+    js_metadata_put(t, c->metadata, required_level(c));
     text_lit(t, "}");
 }
 

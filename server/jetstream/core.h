@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "io/io.h"
+#include "jetstream/batch.h"
 #include "jetstream/directory.h"
 #include "jetstream/errors.h"
 #include "jetstream/js.h"
@@ -60,6 +61,7 @@ struct js {
 
     struct js_later later;
     struct js_stall stall;
+    struct js_batching batching;
     struct pool pulls;
     struct list ready;        /* struct js_consumer.ready: something to deliver and somebody who asked */
     struct list due;          /* struct js_consumer.due: a timer ran out */
@@ -88,6 +90,7 @@ struct js_stream {
     struct span ack_bare; /* the same without a domain, for errors */
     int64_t max_msg_size;
     bool no_ack, allow_direct, allow_rollup, sealed;
+    struct js_stream_batches batches;
     uint8_t block[];
 };
 

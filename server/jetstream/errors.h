@@ -89,9 +89,14 @@
     X(CONSUMER_MISSING, 10149, 400, "consumer does not exist")                                               \
     X(INACTIVE_EXCESS, 10153, 400, "consumer inactive threshold exceeds system limit of %s")                 \
     X(PEDANTIC, 10157, 400, "pedantic mode: %s")                                                             \
+    X(WRONG_LAST_SEQ_ANY, 10164, 400, "wrong last sequence")                                                 \
     X(TTL_DISABLED, 10166, 400, "per-message TTL is disabled")                                               \
     X(COUNTER_DISABLED, 10168, 400, "message counters is disabled")                                          \
     X(BATCH_DISABLED, 10174, 400, "atomic publish is disabled")                                              \
+    X(BATCH_NO_SEQ, 10175, 400, "atomic publish sequence is missing")                                        \
+    X(BATCH_INCOMPLETE, 10176, 400, "atomic publish batch is incomplete")                                    \
+    X(BATCH_HEADER, 10177, 400, "atomic publish unsupported header used: %s")                                \
+    X(BATCH_ID, 10179, 400, "atomic publish batch ID is invalid")                                            \
     X(ACK_WAIT, 10183, 400, "consumer ack wait needs to be positive")                                        \
     X(BACKOFF, 10184, 400, "consumer backoff needs to be positive")                                          \
     X(API_LEVEL, 10185, 412, "JetStream minimum api level required")                                         \
@@ -99,6 +104,15 @@
     X(SEQ_MISSING, 10193, 400, "missing sequence for expected last sequence per subject")                    \
     X(GROUPS_NO_POLICY, 10196, 400, "consumer can not have priority groups when policy is none")             \
     X(PINNED_NO_POLICY, 10197, 400, "PinnedTTL cannot be set when PriorityPolicy is none")                   \
+    X(BATCH_TOO_LARGE, 10199, 400, "atomic publish batch is too large: %s")                                  \
+    X(BATCH_COMMIT, 10200, 400, "atomic publish batch commit is invalid")                                    \
+    X(BATCH_DUPLICATE, 10201, 400, "atomic publish batch contains duplicate message id")                     \
+    X(FAST_DISABLED, 10205, 400, "batch publish is disabled")                                                \
+    X(FAST_PATTERN, 10206, 400, "batch publish pattern is invalid")                                          \
+    X(FAST_ID, 10207, 400, "batch publish ID is invalid")                                                    \
+    X(FAST_UNKNOWN, 10208, 400, "batch publish ID unknown")                                                  \
+    X(BATCH_INFLIGHT, 10210, 429, "atomic publish too many inflight")                                        \
+    X(FAST_INFLIGHT, 10211, 429, "batch publish too many inflight")                                          \
     X(SCHEDULER, 10212, 400, "message schedules invalid scheduler")                                          \
     X(FC_NEEDS_PUSH, 10218, 400, "flow control ack policy requires a push based consumer")                   \
     X(SOURCE_HEADER, 10227, 400, "message stream source header is not allowed")

@@ -110,6 +110,7 @@ static void init(struct js *js) {
     list_init(&js->all);
     list_init(&js->ready);
     list_init(&js->due);
+    js_batching_init(&js->batching);
     list_init(&js->pushes);
     pool_init(&js->pulls, sizeof(struct pull), 256, JS_PULLS_MAX);
     size_t payload = js->limits->max_payload > 0 ? (size_t)js->limits->max_payload : 0;
@@ -159,6 +160,7 @@ void js_close(struct js *js) {
     close_sinks(js);
     while (!list_empty(&js->all)) js_stream_drop(container_of(js->all.next, struct js_stream, link));
     js_stall_deinit(js);
+    js_batching_deinit(&js->batching);
     js_later_deinit(&js->later);
     pool_deinit(&js->pulls);
     map_str_deinit(&js->streams);
@@ -174,6 +176,7 @@ void js_on_cast(struct js *js, unsigned from, struct span bytes) { cast_handle(j
 void js_commit(struct js *js) {
     js_later_flush(js);
     if (!js_stall_empty(js)) js_stall_retry(js);
+    js_batching_expire(js);
     api_run_queue(js);
     mr_shard_tick(js->engine);
 }
@@ -184,7 +187,8 @@ void js_deliver(struct js *js) {
 }
 
 uint64_t js_deadline(const struct js *js) {
-    uint64_t at = mr_shard_deadline(js->engine);
+    uint64_t at = mr_shard_deadline(js->engine), idle = js_batching_deadline(&js->batching);
+    if (idle < at) at = idle;
     bool now = !list_empty(&js->api_queue) || js->later.n || !list_empty(&js->due);
     if (now) return 0;
     if (!list_empty(&js->ready)) {

@@ -7,9 +7,10 @@
 #include "base/bytes.h"
 #include "base/must.h"
 #include "jetstream/api.h"
+#include "jetstream/batch.h"
 #include "wire/header.h"
 
-enum { HEADER_MAX = UINT16_MAX, NOTE_MAX = 8192 };
+enum { HEADER_MAX = UINT16_MAX, NOTE_MAX = 8192, ACK_MAX = 4096 };
 
 /* A sequence in a header; what cannot be read matches nothing. */
 static uint64_t header_seq(struct span v) {
@@ -20,7 +21,7 @@ static uint64_t header_seq(struct span v) {
 /* All headers this server knows; the first of equal names counts. */
 struct nats_headers {
     struct span msg_id, stream, last_seq, last_subject_seq, last_subject, last_msg_id, rollup, ttl, incr,
-        schedule, schedule_next, scheduler, source, batch_id;
+        schedule, schedule_next, scheduler, source;
 };
 
 #define H(key, member)                                                                                       \
@@ -42,7 +43,6 @@ static const struct {
     H("Schedule-Next", schedule_next),
     H("Scheduler", scheduler),
     H("Stream-Source", source),
-    H("Batch-Id", batch_id),
 };
 #undef H
 
@@ -63,7 +63,6 @@ static void headers_read(struct nats_headers *h, struct span hdr) {
 }
 
 static bool refuse_features(const struct nats_headers *h, const struct js_stream *s, struct js_error *e) {
-    if (h->batch_id.n) return js_fail(e, JS_BATCH_DISABLED, NULL);
     if (h->incr.n) return js_fail(e, JS_COUNTER_DISABLED, NULL);
     if (h->stream.n && !span_eq(h->stream, s->name)) return js_fail(e, JS_EXPECTED_STREAM, NULL);
     if (h->ttl.n) return js_fail(e, JS_TTL_DISABLED, NULL);
@@ -102,7 +101,7 @@ bool publish_ask_get(struct publish_ask *a, const struct js_stream *s, struct sp
 }
 
 /* A decided answer waits for what it depends on: the note is the reply's length, the reply, the text. */
-static enum mr_status answer_behind_barrier(struct js_stream *s, struct span reply, struct span text) {
+enum mr_status publish_answer(struct js_stream *s, struct span reply, struct span text) {
     uint8_t note[NOTE_MAX];
     if (2 + reply.n + text.n > sizeof note) return MR_OK;
     store16(note, (uint16_t)reply.n);
@@ -124,28 +123,44 @@ static size_t error_put(uint8_t *out, size_t room, const struct js_stream *s, co
     return t.n;
 }
 
-static enum mr_status refuse(struct js_stream *s, struct span reply, const struct js_error *e) {
+enum mr_status publish_refuse(struct js_stream *s, struct span reply, const struct js_error *e) {
     /* 512 bytes of description, each at most six escaped, and the stream's name twice over */
     uint8_t out[512 * 6 + 255 * 6 + 1024];
     if (reply.n == 0 || s->no_ack) return MR_OK;
-    return answer_behind_barrier(s, reply, span_of(out, error_put(out, sizeof out, s, e)));
+    return publish_answer(s, reply, span_of(out, error_put(out, sizeof out, s, e)));
+}
+
+void publish_ack_put(struct text *t, const struct js_stream *s, uint64_t seq, bool duplicate, struct span batch,
+                     uint64_t count) {
+    text_raw(t, s->ack_head);
+    text_u64(t, seq);
+    if (duplicate) text_lit(t, ",\"duplicate\": true"); /* the blank is nats-server's */
+    if (batch.n) {
+        text_key_str(t, "batch", batch);
+        text_key_u64(t, "count", count);
+    }
+    text_lit(t, "}");
+    must(!t->failed);
 }
 
 static enum mr_status duplicate(struct js_stream *s, struct span reply, uint64_t seq) {
-    uint8_t out[2048];
-    static const char dup[] = ",\"duplicate\": true}"; /* the blank is nats-server's */
+    uint8_t out[ACK_MAX];
+    struct text t = {.p = out, .cap = sizeof out, .fixed = true};
     if (reply.n == 0 || s->no_ack) return MR_OK;
-    size_t n = s->ack_head.n;
-    must(n + 20 + sizeof dup < sizeof out);
-    memcpy(out, s->ack_head.p, n);
-    n += put_u64(out + n, seq);
-    memcpy(out + n, dup, sizeof dup - 1);
-    n += sizeof dup - 1;
-    return answer_behind_barrier(s, reply, span_of(out, n));
+    publish_ack_put(&t, s, seq, true, SPAN_EMPTY, 0);
+    return publish_answer(s, reply, text_span(&t));
+}
+
+void publish_ack_batch(struct js *js, struct js_stream *s, struct span reply, uint64_t seq, struct span batch,
+                       uint64_t count) {
+    uint8_t out[ACK_MAX];
+    struct text t = {.p = out, .cap = sizeof out, .fixed = true};
+    publish_ack_put(&t, s, seq, false, batch, count);
+    js_reply(js, reply, SPAN_EMPTY, text_span(&t));
 }
 
 /* The engine's refusal in nats-server's words. */
-static void append_error(struct js_error *e, enum mr_status st, const struct mr_append_result *r) {
+void publish_error_get(struct js_error *e, enum mr_status st, const struct mr_append_result *r) {
     switch (st) {
     case MR_SEALED: js_fail(e, JS_SEALED, NULL); return;
     case MR_WRONG_LAST_SEQ: js_fail_u64(e, JS_WRONG_LAST_SEQ, r->seq); return;
@@ -172,23 +187,26 @@ enum mr_status js_publish_take(struct js_stream *s, const struct msg *m) {
     struct mr_msg msg = {js_bytes(m->subject), js_bytes(m->hdr), js_bytes(m->payload)};
     memset(&a.opts, 0, sizeof a.opts);
     a.err.code = JS_OK;
-    if (!size_ok(s, m, &a.err)) return refuse(s, m->reply, &a.err);
-    if (m->hdr.n && !publish_ask_get(&a, s, m->hdr)) return refuse(s, m->reply, &a.err);
+    if (!size_ok(s, m, &a.err)) return publish_refuse(s, m->reply, &a.err);
+    struct span batch;
+    if (js_fast_is_part(m)) return js_fast_take(s, m);
+    if (js_batch_is_part(m, &batch)) return js_batch_take(s, m, batch);
+    if (m->hdr.n && !publish_ask_get(&a, s, m->hdr)) return publish_refuse(s, m->reply, &a.err);
     a.opts.want_done = m->reply.n > 0 && !s->no_ack;
     if (a.opts.want_done) a.opts.note = js_bytes(m->reply);
     enum mr_status st = mr_append(s->engine, &msg, &a.opts, &r);
     if (st == MR_OK || st == MR_LATER) return MR_OK;
     if (st == MR_BUSY) return MR_BUSY;
     if (st == MR_DUPLICATE) return duplicate(s, m->reply, r.seq);
-    append_error(&a.err, st, &r);
-    return refuse(s, m->reply, &a.err);
+    publish_error_get(&a.err, st, &r);
+    return publish_refuse(s, m->reply, &a.err);
 }
 
 /* No room in the queue of the stalled either. */
 static void refuse_stalled(struct js_stream *s, const struct msg *m) {
     struct js_error e;
     js_fail(&e, JS_INSUFFICIENT_RESOURCES, NULL);
-    (void)refuse(s, m->reply, &e);
+    (void)publish_refuse(s, m->reply, &e);
 }
 
 bool js_publish_deliver(struct sink *sink, struct sub *sub, struct route_msg *m) {
@@ -212,13 +230,13 @@ static void ack_durable(struct js *js, struct js_stream *s, const struct mr_done
     js_reply(js, js_span(d->note), SPAN_EMPTY, span_of(out, n));
 }
 
-static void ack_lost(struct js *js, struct js_stream *s, const struct mr_done *d) {
+void publish_lost(struct js *js, struct js_stream *s, const struct mr_done *d) {
     uint8_t out[4096];
     struct js_error e;
     if (!s)
         js_fail(&e, JS_STREAM_NOT_FOUND, NULL);
     else
-        append_error(&e, d->status, &(struct mr_append_result){0});
+        publish_error_get(&e, d->status, &(struct mr_append_result){0});
     size_t n;
     if (s) {
         n = error_put(out, sizeof out, s, &e);
@@ -244,8 +262,12 @@ void js_publish_done(struct js *js, const struct mr_done *d) {
     }
     must(d->kind == MR_DONE_APPEND);
     struct js_stream *s = d->stream ? mr_stream_user(d->stream) : NULL;
-    if (s && d->status == MR_OK)
+    if (publish_kind_of(d->tag) == PUBLISH_BATCH)
+        js_batch_done(js, s, d);
+    else if (publish_kind_of(d->tag) == PUBLISH_FAST)
+        js_fast_done(js, s, d);
+    else if (s && d->status == MR_OK)
         ack_durable(js, s, d);
     else
-        ack_lost(js, s, d);
+        publish_lost(js, s, d);
 }

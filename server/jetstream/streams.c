@@ -42,6 +42,7 @@ static struct js_stream *stream_new(struct js *js, struct span name) {
         s->sink.deliver = js_publish_deliver;
         list_init(&s->subs);
         list_init(&s->consumers);
+        js_stream_batches_init(&s->batches);
         list_init(&s->link);
     }
     text_free(&head);
@@ -91,6 +92,7 @@ enum err js_stream_follow(struct js_stream *s) {
     s->allow_direct = cfg->allow_direct;
     s->allow_rollup = cfg->allow_rollup && !cfg->deny_purge;
     s->sealed = cfg->sealed;
+    js_stream_batches_follow(s);
     for (size_t i = 0; i < cfg->subjects_count; i++) {
         struct span subject = js_span(cfg->subjects[i]);
         enum err e = sub_find(s, subject) ? ERR_OK : sub_add(s, subject);
@@ -149,6 +151,7 @@ void js_stream_drop(struct js_stream *s) {
     list_each(l, tmp, &s->consumers)
         js_consumer_drop(container_of(l, struct js_consumer, link), 409, "Consumer Deleted");
     js_stall_forget(js, s);
+    js_stream_batches_drop(s);
     void *was = map_str_del(&js->streams, s->name);
     must(was == s);
     must(js->streams_n > 0);

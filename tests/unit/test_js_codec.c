@@ -254,8 +254,6 @@ static void unsupported_is_refused(void) {
     refuses("{\"name\":\"S\",\"allow_msg_ttl\":true}", "message TTLs are not supported by this server");
     refuses("{\"name\":\"S\",\"allow_msg_counter\":true}",
             "message counters are not supported by this server");
-    refuses("{\"name\":\"S\",\"allow_atomic\":true}",
-            "atomic batch publishing is not supported by this server");
     refuses("{\"name\":\"S\",\"allow_msg_schedules\":true}",
             "message schedules are not supported by this server");
     refuses("{\"name\":\"S\",\"persist_mode\":\"async\"}",

@@ -161,7 +161,6 @@ static void headers(void) {
     (void)ask("Nats-Expected-Stream: S\r\n", JS_OK);
     (void)ask("Nats-TTL: 5s\r\n", JS_TTL_DISABLED);
     (void)ask("Nats-Incr: +5\r\n", JS_COUNTER_DISABLED);
-    (void)ask("Nats-Batch-Id: b\r\n", JS_BATCH_DISABLED);
     (void)ask("Nats-Schedule: @every 1s\r\n", JS_SCHEDULES_DISABLED);
     (void)ask("Nats-Scheduler: x\r\n", JS_SCHEDULER);
     (void)ask("Nats-Stream-Source: x\r\n", JS_SOURCE_HEADER);
