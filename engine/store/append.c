@@ -86,7 +86,9 @@ static bool buffer_room(struct store *s, size_t n, size_t *pos) {
     return true;
 }
 
-static bool buffer_commit(struct store *s, size_t upto) { return region_commit(&s->buf, upto, false) == ERR_OK; }
+static bool buffer_commit(struct store *s, size_t upto) {
+    return region_commit(&s->buf, upto, false) == ERR_OK;
+}
 
 /* After a record larger than the ring: back to its size. */
 static size_t buffer_normal(const struct store *s) {
@@ -268,8 +270,9 @@ static void note_batch(struct store *s, const struct rec *r, uint64_t loc) {
     s->batch_reserved = s->batch_reserved && open;
 }
 
-/* More than frames filled one after the other need, whatever the sizes of their records: a frame and the first record of
- * the next are together more than a frame holds, and a record in pieces leaves one frame of each kind half empty. */
+/* More than frames filled one after the other need, whatever the sizes of their records: a frame and the
+ * first record of the next are together more than a frame holds, and a record in pieces leaves one frame of
+ * each kind half empty. */
 enum err store_reserve(struct store *s, size_t bytes, size_t count) {
     must(s->opened && count > 0 && bytes >= count * sizeof(struct rec_header));
     if (s->failed) return ERR_FAILED;
@@ -285,9 +288,11 @@ enum err store_reserve(struct store *s, size_t bytes, size_t count) {
     uint64_t need = align_up(bytes + FRAME_OVERHEAD, s->block);
     size_t frames = 1;
     if (need > s->cfg.frame_max) {
-        size_t piece = s->cfg.frame_max - FRAME_OVERHEAD - sizeof(struct rec_header) - sizeof(struct frag_header);
+        size_t piece =
+            s->cfg.frame_max - FRAME_OVERHEAD - sizeof(struct rec_header) - sizeof(struct frag_header);
         frames = 4 * (bytes / piece + 1);
-        need = align_up(bytes + frames * (waste + sizeof(struct rec_header) + sizeof(struct frag_header)), s->block);
+        need = align_up(bytes + frames * (waste + sizeof(struct rec_header) + sizeof(struct frag_header)),
+                        s->block);
     }
     enum err e = buffer_ensure(s, need, frames);
     if (!e) e = fresh_frame(s, &any, need);

@@ -255,8 +255,9 @@ uint64_t store_deadline(const struct store *s) {
     if (s->failed) return UINT64_MAX;
     if (s->refused) return 0;
     uint64_t due = sooner(closing_due(s), sync_due(s));
-    if (s->filling && !s->flying && s->forced) due = 0;
-    if (s->filling && !s->flying && s->ride_ns != UINT64_MAX) due = sooner(due, s->ride_ns + RIDE_NS);
+    bool waits = s->flying || s->submitted < s->sealed; /* a completion comes first */
+    if (s->filling && !waits && s->forced) due = 0;
+    if (s->filling && !waits && s->ride_ns != UINT64_MAX) due = sooner(due, s->ride_ns + RIDE_NS);
     if (s->submitted < s->sealed && !s->flying && frame_at((struct store *)s, s->submitted + 1)->seg->headed)
         due = 0;
     if (maker_wanted(s)) due = sooner(due, s->maker.no_space ? s->maker.retry_ns : 0);

@@ -183,7 +183,7 @@ struct store {
     struct map_u64 reported;
 
     uint64_t rewrite_asked, rewrite_done_at; /* segment number; frame that must be durable, 0: still asked */
-    uint64_t reclaim_ns, reclaim_segno;                     /* next look for dead segments */
+    uint64_t reclaim_ns, reclaim_segno;      /* next look for dead segments */
     struct io_op unlink_op;
     struct list unlinked,
         unlinking; /* segments whose removal is not durable yet; the sync that makes it so runs */

@@ -1,55 +1,68 @@
-/* format.h - what lies on disk. This text and these structs are the only specification of the format; every number is
- * little-endian, every reserved byte zero, every checksum CRC-32C (base/crc32c.h).
+/* format.h - what lies on disk. This text and these structs are the only specification of the format; every
+ * number is little-endian, every reserved byte zero, every checksum CRC-32C (base/crc32c.h).
  *
- * FOLDER     <path>/MILLRACE            the folder's identity: two copies of struct store_id, at 0 and at 4096
+ * FOLDER     <path>/MILLRACE            two copies of struct store_id, at 0 and at 4096
  *            <path>/lock                flock'ed by the process that has the folder open
  *            <path>/log-<4 hex>/        one folder a log; a log belongs to the folder, not to a core
- *            <path>/log-<4 hex>/<8 hex>.seg   a segment file; the number is the file's, not the segment's: files are recycled
+ *            <path>/log-<4 hex>/<8 hex>.seg   a segment file. The number is the file's, not the segment's:
+ *                                       files are recycled. <8 hex>.bad: one that was set aside.
  *
- * SEGMENT    a preallocated file of `size` bytes. Bytes 0 and 4096 hold the same struct seg_header; frames begin at 8192.
- *            The segment number orders the segments of a log and is never reused. The epoch is random, new at each use of
- *            the file, and seeds every checksum in it, so that bytes of an earlier use never validate.
- *            The newest valid header of the two counts; a segment whose headers are both bad is quarantined.
+ * SEGMENT    a preallocated file of `size` bytes. Bytes 0 and 4096 hold the same struct seg_header; frames
+ *            begin at 8192. The segment number orders the segments of a log and is never reused. The epoch
+ *            is random, new at each use of the file, and seeds every checksum in it, so that bytes of an
+ *            earlier use never validate. The newest valid header of the two counts; a segment whose headers
+ *            are both bad is quarantined.
  *
- * FRAME      one commit. Aligned to `block` bytes (the device's physical block, at least 512, 4096 when unknown), padded with
- *            zeros, never rewritten. struct frame_header stands at its start and again in its last bytes. frame_no counts
- *            frames of the log from 1 without gaps. prev is the hash (frame_hash) of the frame before it in the log, 0 in
- *            the first and when that one was found damaged. durable_through is the highest frame known durable when this one was sealed.
- *            crc: the header up to crc, seeded with the epoch's low word; body: the records' crc fields in order, each 4 bytes,
- *            unseeded. frame_hash: h = 0, then h = mix64(h ^ w) for each of the header's ten 8-byte words w (base/bytes.h).
- *            rec_seed: the low word of mix64(epoch + mix64(offset)).
- *            A frame is WHOLE when both headers are valid and equal, and each of its records is.
+ * FRAME      one commit. Aligned to `block` bytes (the device's physical block, at least 512, 4096 when
+ *            unknown), padded with zeros, never rewritten. struct frame_header stands at its start and again
+ *            in its last bytes. A frame is WHOLE when both are valid and equal, and each of its records is.
+ *            frame_no         counts frames of the log from 1 without gaps
+ *            prev             frame_hash of the frame before it in the log; 0 in the first, and when that
+ *                             one was found damaged. h = 0, then h = mix64(h ^ w) for each of the header's
+ *                             ten 8-byte words w (base/bytes.h)
+ *            durable_through  the highest frame known durable when this one was sealed
+ *            body             over the records' crc fields in order, each 4 bytes, unseeded
+ *            crc              over the header up to crc, seeded with the epoch's low word
  *
- * RECORD     8-byte aligned in the frame, directly behind the header or the record before it. struct rec_header, then
- *            subject, header block (NATS/1.0...), payload: as they go out on the wire, then zeros to 8 bytes.
- *            head_crc: the header up to head_crc, seeded with rec_seed(epoch, offset in file), so that a record in the wrong
- *            place never validates. crc: head_crc's value continued over the body without padding (over the bytes of the
- *            head_crc field it would forget its seed: a CRC run over its own value is a constant). A reader that loses its
- *            place tries every 8 bytes up to the end of the frame until a head_crc fits.
+ * RECORD     8-byte aligned in the frame, directly behind the header or the record before it. struct
+ *            rec_header, then subject, header block (NATS/1.0...), payload: as they go out on the wire, then
+ *            zeros to 8 bytes. A reader that loses its place tries every 8 bytes up to the end of the frame
+ *            until a head_crc fits.
+ *            head_crc         over the header up to head_crc, seeded with rec_seed: the low word of
+ *                             mix64(epoch + mix64(offset in the file)). A record in the wrong place never
+ *                             validates
+ *            crc              goes on from head_crc's value over the body without padding. (Not over the
+ *                             bytes of head_crc: a CRC run over its own value forgets its seed.)
  *
- * FRAGMENT   a record that would not fit a frame is cut into REC_FRAGMENT records of the same stream and sequence in order;
- *            each payload begins with struct frag_header and goes on with bytes of the body; subject and header block of a
- *            fragment are empty. The record exists once its last fragment (offset + bytes == total) is there; a run without its
- *            last fragment never existed. A run lies in one segment, nothing between its pieces. Its location is that of
- *            the first fragment.
+ * FRAGMENT   a record that would not fit a frame is cut into REC_FRAGMENT records of the same stream and
+ *            sequence in order; each payload begins with struct frag_header and goes on with bytes of the
+ *            body; subject and header block of a fragment are empty. The record exists once its last
+ *            fragment (offset + bytes == total) is there; a run without its last fragment never existed. A
+ *            run lies in one segment, nothing between its pieces. Its location is that of the first
+ *            fragment.
  *
- * MOVED      REC_MOVED is a message that compaction copied: same stream, sequence and time; replay never takes it for new.
- *            REC_SWAP names the segments whose live records were all copied before it: from then on they are empty.
+ * MOVED      REC_MOVED is a message that compaction copied: same stream, sequence and time; replay never
+ *            takes it for new. REC_SWAP names the segments whose live records were all copied before it:
+ *            from then on they are empty.
  *
- * RECOVERY   Segments in the order of their numbers, frames in order. The first frame n that is not whole and behind which no
- *            valid frame carries durable_through >= n was in flight: the log ends before it. If one does, n was durable and is
- *            damaged: its good records count, the others are reported as lost, and reading goes on. After an unclean
- *            stop the segment where the log ends is closed there by a frame without records, marked FRAME_LAST (the only place
- *            where a block is written again), frames behind it are overwritten with zeros, segments without frames that count
- *            lose their header, and writing goes on in a new segment with a new epoch, whose header names the frame it goes on
- *            with: frames of that number and above in older segments never existed, those below it were whole and durable.
- *            Frame numbers jump only between segments, behind a FRAME_LAST: there whole segments were recycled.
- *            A frame marked FRAME_CLOSING has no records; it is written 10 ms after the last append so that damage in an
- *            acknowledged tail is told from a tear.
+ * RECOVERY   Segments in the order of their numbers, frames in order. The first frame n that is not whole
+ *            and behind which no valid frame carries durable_through >= n was in flight: the log ends before
+ *            it. If one does, n was durable and is damaged: its good records count, the others are reported
+ *            as lost, and reading goes on.
+ *            After an unclean stop the segment where the log ends is closed there by a frame without
+ *            records, marked FRAME_LAST (the only place where a block is written again); frames behind it
+ *            are overwritten with zeros; segments without frames that count lose their header; and writing
+ *            goes on in a new segment with a new epoch. Its header names the frame it goes on with: frames
+ *            of that number and above in older segments never existed, those below it were durable.
+ *            Frame numbers jump only between segments, behind a FRAME_LAST: there whole segments were
+ *            recycled, and a frame behind the gap carries durable_through at or above it.
+ *            A frame marked FRAME_CLOSING has no records; one is written 10 ms after the last append, so
+ *            that damage in an acknowledged tail is told from a tear.
  *
- * ATOMICITY  A frame is atomic. A batch larger than a frame carries REC_F_BATCH in each record, REC_F_BATCH_BEGIN too in the
- *            first and REC_F_BATCH_END too in the last; without its end it never existed. The records of a batch stand
- *            together: any other record between them ends it. An end whose header verifies is one, whatever its body says.
+ * ATOMICITY  A frame is atomic. A batch larger than a frame carries REC_F_BATCH in each record,
+ *            REC_F_BATCH_BEGIN too in the first and REC_F_BATCH_END too in the last; without its end it
+ *            never existed. The records of a batch stand together: any other record between them ends it. An
+ *            end whose header verifies is one, whatever its body says.
  */
 #pragma once
 #include <stdint.h>
@@ -59,7 +72,7 @@
 enum { FORMAT_VERSION = 1, SEG_HEADERS_BYTES = 8192, SEG_HEADER_COPY = 4096, REC_ALIGN = 8 };
 
 #define STORE_MAGIC "MILLRACE"
-#define SEG_MAGIC "MRSEGMNT"
+#define SEG_MAGIC   "MRSEGMNT"
 enum { FRAME_MAGIC = 0x4d41524d /* "MRAM" */ };
 
 struct store_id {
@@ -89,7 +102,7 @@ enum frame_flag {
     FRAME_CLOSING = 1,  /* no records */
     FRAME_INTERVAL = 2, /* written without O_DSYNC */
     FRAME_LAST = 4,     /* the last of its segment: the log goes on in a later one */
-    FRAME_CLEAN = 8,    /* the last of an orderly stop, nothing else in flight; the next frame has no records */
+    FRAME_CLEAN = 8, /* the last of an orderly stop, nothing else in flight; the next frame has no records */
 };
 
 struct frame_header {
@@ -108,11 +121,12 @@ enum rec_kind {
     REC_MESSAGE = 1,
     REC_FRAGMENT,
     REC_MOVED,
-    REC_DELETE,     /* seq: the deleted message */
-    REC_PURGE,      /* payload: the stream layer's */
-    REC_STREAM,     /* payload: configuration and state of a stream, replaces everything known of it but its messages */
+    REC_DELETE, /* seq: the deleted message */
+    REC_PURGE,  /* payload: the stream layer's */
+    REC_STREAM, /* payload: configuration and state of a stream, replaces everything known of it but its
+                   messages */
     REC_STREAM_GONE,
-    REC_CONSUMER,   /* payload: configuration and full state of a consumer */
+    REC_CONSUMER, /* payload: configuration and full state of a consumer */
     REC_CONSUMER_GONE,
     REC_PROGRESS,   /* payload: what changed in a consumer since the record before */
     REC_CHECKPOINT, /* payload: a page of state and the log position it stands for */
@@ -140,8 +154,9 @@ struct rec_header {
 static_must(sizeof(struct rec_header) == 40);
 
 struct frag_header {
-    uint32_t total, offset; /* bytes of the whole body (subject, headers, payload); where this piece begins in it */
-    uint8_t kind, flags;    /* of the whole record */
+    uint32_t total,
+        offset; /* bytes of the whole body (subject, headers, payload); where this piece begins in it */
+    uint8_t kind, flags; /* of the whole record */
     uint16_t subject_size;
     uint32_t hdr_size;
 };

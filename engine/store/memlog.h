@@ -1,6 +1,6 @@
-/* memlog.h - messages in memory: the log's second backend. Records lie in 2 MiB slabs on huge pages; the header is 20 bytes.
- * Nothing is written anywhere; append is complete at once. A slab is given back when all its records are dead.
- * A location is slab << 32 | offset / 4. */
+/* memlog.h - messages in memory: the log's second backend. Records lie in 2 MiB slabs on huge pages; the
+ * header is 20 bytes. Nothing is written anywhere; append is complete at once. A slab is given back when all
+ * its records are dead. A location is slab << 32 | offset / 4. */
 #pragma once
 #include "base/err.h"
 #include "base/mem.h"

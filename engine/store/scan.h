@@ -9,9 +9,9 @@ struct window {
     struct seg *g; /* whose bytes are in it */
     uint64_t start;
     size_t have;
-    uint64_t bytes; /* read in all */
+    uint64_t bytes;      /* read in all */
     unsigned unreadable; /* blocks */
-    enum err why;   /* the last failure that was not damage */
+    enum err why;        /* the last failure that was not damage */
 };
 enum err window_open(struct window *w, struct store *s) MUST_USE;
 void window_close(struct window *w);

@@ -1,11 +1,13 @@
 /* store.h - one log: durable, ordered records of many streams. Owner: one shard's thread; no locks.
  *
- * Happy path: store_append() copies a record into the frame being filled; store_commit(), once a tick, seals the frame and
- * hands it to the disk as one write; when that completes the watermarks move and owner.on_commit says so. While frames are in
- * flight the next one fills: group commit without a timer. A failed or short write is final: everything after it is refused
- * with ERR_FAILED, reads go on, owner.on_failed says why; nothing is retried and then acknowledged.
+ * Happy path: store_append() copies a record into the frame being filled; store_commit(), once a tick, seals
+ * the frame and hands it to the disk as one write; when that completes the watermarks move and
+ * owner.on_commit says so. While frames are in flight the next one fills: group commit without a timer. A
+ * failed or short write is final: everything after it is refused with ERR_FAILED, reads go on,
+ * owner.on_failed says why; nothing is retried and then acknowledged.
  *
- * A location (loc) is segment number << 32 | offset / 8; it stays valid until the record is declared dead or moved.
+ * A location (loc) is segment number << 32 | offset / 8; it stays valid until the record is declared dead or
+ * moved.
  */
 #pragma once
 #include <stdbool.h>
@@ -44,12 +46,13 @@ struct store_owner {
     /* Frames up to `written` are with the kernel, up to `durable` on disk. Monotone. */
     void (*on_commit)(void *ctx, uint64_t written, uint64_t durable);
     void (*on_failed)(void *ctx, enum err why);
-    /* Space is wanted back: append again the full state (REC_STREAM, REC_CONSUMER) of everything whose newest full record lies
-     * in a segment numbered <= segno, now or over the next ticks, then call store_rewritten(segno). Segments without live
-     * messages up to it are recycled once that is durable. What is gone must stay gone: append REC_STREAM_GONE and
-     * REC_CONSUMER_GONE again too when they lie there, unless store_first_segno() says that nothing older than the
-     * subject's own records remains. A full record must itself say which messages are deleted: the REC_DELETE and
-     * REC_PURGE records before it may be gone. Not called again before store_rewritten(). */
+    /* Space is wanted back: append again the full state (REC_STREAM, REC_CONSUMER) of everything whose newest
+     * full record lies in a segment numbered <= segno, now or over the next ticks, then call
+     * store_rewritten(segno). Segments without live messages up to it are recycled once that is durable. What
+     * is gone must stay gone: append REC_STREAM_GONE and REC_CONSUMER_GONE again too when they lie there,
+     * unless store_first_segno() says that nothing older than the subject's own records remains. A full
+     * record must itself say which messages are deleted: the REC_DELETE and REC_PURGE records before it may
+     * be gone. Not called again before store_rewritten(). */
     void (*rewrite)(void *ctx, uint64_t segno);
 };
 
@@ -57,21 +60,24 @@ struct store_config {
     const char *path; /* the log's folder, exists */
     uint32_t log;
     uint8_t uuid[16];
-    bool interval;               /* frames without STORE_DSYNC are written without O_DSYNC and synced at the interval */
+    bool interval; /* frames without STORE_DSYNC are written without O_DSYNC and synced at the interval */
     int64_t interval_ns;
-    uint32_t frame_max;          /* default 1 MiB; records above it are fragmented */
-    uint32_t frames_in_flight;   /* default 4 */
-    uint64_t seg_min, seg_max;   /* sizes of segments: grow by doubling from min (default 4 MiB) to max (default 64 MiB) */
-    uint32_t seg_ready;          /* prepared segments kept (default 1 while small, else 2) */
-    size_t buffer_bytes;         /* write buffer, also the cache of the tail (default 16 MiB of address space) */
-    size_t cache_bytes;          /* read cache (default 8 MiB) */
+    uint32_t frame_max;        /* default 1 MiB; records above it are fragmented */
+    uint32_t frames_in_flight; /* default 4 */
+    uint64_t seg_min,
+        seg_max; /* sizes of segments: grow by doubling from min (default 4 MiB) to max (default 64 MiB) */
+    uint32_t seg_ready;  /* prepared segments kept (default 1 while small, else 2) */
+    size_t buffer_bytes; /* write buffer, also the cache of the tail (default 16 MiB of address space) */
+    size_t cache_bytes;  /* read cache (default 8 MiB) */
     void (*log_line)(void *ctx, int level, const char *text);
     void *log_ctx;
 };
 
-/* Opens or creates the log: recovers (owner.apply for every record), then continues in a fresh place. Blocks while reading.
- * *s is set before the first upcall, so that apply may call store_dead(); on an error it is NULL again. */
-enum err store_open(struct store **s, const struct store_config *cfg, struct io *io, const struct store_owner *owner) MUST_USE;
+/* Opens or creates the log: recovers (owner.apply for every record), then continues in a fresh place. Blocks
+ * while reading. *s is set before the first upcall, so that apply may call store_dead(); on an error it is
+ * NULL again. */
+enum err store_open(struct store **s, const struct store_config *cfg, struct io *io,
+                    const struct store_owner *owner) MUST_USE;
 /* Commits, waits for what is in flight (bounded: 10 s), writes a closing frame, closes. */
 void store_close(struct store *s);
 
@@ -80,21 +86,26 @@ enum store_how {
     STORE_FORCE = 1, /* commit at this tick's end */
     STORE_DSYNC = 2, /* durable even when the log is in interval mode */
 };
-/* Copies the record into the frame being filled. *frame is the frame that will hold (the last fragment of) it.
- * ERR_FULL: buffer or frames in flight at their bound, again after the next on_commit. ERR_NOSPC: no segment can be had; space
- * may come back. ERR_FAILED: final. ERR_LIMIT: larger than 64 MiB. Nothing is appended unless ERR_OK. */
-enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64_t *loc, uint64_t *frame) MUST_USE;
+/* Copies the record into the frame being filled. *frame is the frame that will hold (the last fragment of)
+ * it. ERR_FULL: buffer or frames in flight at their bound, again after the next on_commit. ERR_NOSPC: no
+ * segment can be had; space may come back. ERR_FAILED: final. ERR_LIMIT: larger than 64 MiB. Nothing is
+ * appended unless ERR_OK. */
+enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64_t *loc,
+                      uint64_t *frame) MUST_USE;
 
-/* Room for a batch: `count` records of `bytes` in all (rec_size), appended directly behind this call, are all taken and lie in
- * one segment. ERR_FULL, ERR_NOSPC, ERR_FAILED as above; ERR_LIMIT: larger than STORE_BATCH_MAX. */
+/* Room for a batch: `count` records of `bytes` in all (rec_size), appended directly behind this call, are all
+ * taken and lie in one segment. ERR_FULL, ERR_NOSPC, ERR_FAILED as above; ERR_LIMIT: larger than
+ * STORE_BATCH_MAX. */
 enum { STORE_BATCH_MAX = 48 << 20 };
 enum err store_reserve(struct store *s, size_t bytes, size_t count) MUST_USE;
 
-/* Ends the tick: seals the frame being filled if something forces it or rides 10 ms, and submits it when a slot is free. */
+/* Ends the tick: seals the frame being filled if something forces it or rides 10 ms, and submits it when a
+ * slot is free. */
 void store_commit(struct store *s);
 /* When store_commit() is wanted without new appends (monotonic ns), UINT64_MAX = never. */
 uint64_t store_deadline(const struct store *s);
-/* The frame now being filled, the written and the durable watermark; filling == durable + 1 means nothing outstanding when empty. */
+/* The frame now being filled, the written and the durable watermark; filling == durable + 1 means nothing
+ * outstanding when empty. */
 uint64_t store_frame_filling(const struct store *s);
 bool store_frame_empty(const struct store *s);
 uint64_t store_written(const struct store *s);
@@ -107,9 +118,10 @@ struct store_wait {
     void (*on_ready)(struct store_wait *w);
     bool waiting;
 };
-/* The record at loc, checksum verified. ERR_OK: the spans are valid until the next store_commit(). ERR_LATER: a read was
- * started (or joined); w->on_ready follows, then call again. ERR_CORRUPT (reported to owner.damaged once), ERR_IO, ERR_FULL (cache
- * full of reads in flight: again next tick), ERR_NONE (the segment was recycled: the record was dead). A fragmented record is gathered first, bounded by the cache. */
+/* The record at loc, checksum verified. ERR_OK: the spans are valid until the next store_commit(). ERR_LATER:
+ * a read was started (or joined); w->on_ready follows, then call again. ERR_CORRUPT (reported to
+ * owner.damaged once), ERR_IO, ERR_FULL (cache full of reads in flight: again next tick), ERR_NONE (the
+ * segment was recycled: the record was dead). A fragmented record is gathered first, bounded by the cache. */
 enum err store_read(struct store *s, uint64_t loc, struct store_wait *w, struct rec *out) MUST_USE;
 void store_wait_init(struct store_wait *w);
 void store_wait_cancel(struct store_wait *w);
@@ -126,8 +138,8 @@ uint64_t store_first_segno(const struct store *s);
 size_t rec_size(size_t subject, size_t hdr, size_t payload);
 
 struct store_stats {
-    uint64_t frames, frame_bytes, durable_writes, records, segments, segments_ready, disk_bytes, live_bytes, reads,
-        cache_hits, damaged, dry, recovered_bytes;
+    uint64_t frames, frame_bytes, durable_writes, records, segments, segments_ready, disk_bytes, live_bytes,
+        reads, cache_hits, damaged, dry, recovered_bytes;
     int64_t write_ns_last; /* time of the last frame write */
     bool failed;
 };

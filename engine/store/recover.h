@@ -1,0 +1,34 @@
+/* recover.h - what a recovery knows on its way through the log: recover.c reads and decides, resume.c makes
+ * the decision stand on disk and finds the place to go on. */
+#pragma once
+#include "store/replay.h"
+#include "store/scan.h"
+
+/* A place where a segment stopped being readable with nothing valid behind it in the same segment. */
+struct stop {
+    size_t seg;
+    uint64_t off, to; /* behind `to` lie frames that were given up */
+};
+
+struct recovery {
+    struct store *s;
+    struct window win;
+    struct replay replay;
+    uint64_t next;      /* the frame expected */
+    uint64_t last_hash; /* of the frame before it; 0: it was not whole */
+    bool first;         /* nothing was read yet: the log may begin with any number */
+    bool clean, ended;  /* the last frame said so: orderly stop; last of its segment */
+    uint64_t known;     /* frames up to this one were durable */
+    size_t ahead_seg;   /* how far was looked for proof */
+    uint64_t ahead_off;
+    uint64_t *limits;     /* by segment: frames from this number on were given up by a later recovery */
+    struct stop stops[2]; /* the first two since the last whole frame */
+    size_t stops_len;
+    bool at_end;
+    uint64_t end_off;
+    size_t last_seg; /* of the last frame that counts; SIZE_MAX: none */
+    uint64_t progress_ns;
+};
+
+/* The log is read and decided. Afterwards s->place and the write buffer are ready. */
+enum err resume(struct recovery *r) MUST_USE;
