@@ -23,7 +23,7 @@
 #include "sim/engine_model.h"
 #include "sim/sim_io.h"
 
-enum { SHARDS_MAX = 3, LIVES_MAX = 6 };
+enum { SHARDS_MAX = 3, LIVES_MAX = 6, JOBS_MAX = 4 };
 #define ULL(x) ((unsigned long long)(x))
 
 struct sim_run {
@@ -545,15 +545,54 @@ static void run_seed(uint64_t seed, enum sim_break broken, bool trace) {
 
 /* --- command line --- */
 
-static bool run_child(uint64_t seed, enum sim_break broken) {
+struct tally {
+    pid_t pids[JOBS_MAX];
+    uint64_t seeds[JOBS_MAX];
+    unsigned running, passed, failed;
+};
+
+static void collect_one(struct tally *t) {
+    int status = 1;
+    pid_t pid = wait(&status);
+    for (unsigned i = 0; i < t->running; i++) {
+        if (t->pids[i] != pid) continue;
+        if (status == 0) {
+            t->passed++;
+        } else {
+            t->failed++;
+            fprintf(stderr, "FAILED seed %llu\n", ULL(t->seeds[i]));
+        }
+        t->running--;
+        t->pids[i] = t->pids[t->running];
+        t->seeds[i] = t->seeds[t->running];
+        return;
+    }
+}
+
+static void start_one(struct tally *t, uint64_t seed, enum sim_break broken) {
+    must(t->running < JOBS_MAX);
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
         run_seed(seed, broken, false);
         _exit(0);
     }
-    int status = 1;
-    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+    must(pid > 0);
+    t->pids[t->running] = pid;
+    t->seeds[t->running++] = seed;
+}
+
+static int run_seeds(uint64_t from, uint64_t to, enum sim_break broken) {
+    struct tally t = {0};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned jobs = cores < 1 ? 1 : cores > JOBS_MAX ? JOBS_MAX : (unsigned)cores;
+    for (uint64_t seed = from; seed <= to; seed++) {
+        if (t.running == jobs) collect_one(&t);
+        start_one(&t, seed, broken);
+    }
+    while (t.running) collect_one(&t);
+    printf("%u passed, %u failed\n", t.passed, t.failed);
+    return t.failed != 0;
 }
 
 static enum sim_break break_of(const char *what) {
@@ -570,33 +609,23 @@ int main(int argc, char **argv) {
     enum sim_break broken = SIM_SOUND;
     bool one = false;
     for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0)
-            from = to = strtoull(argv[i + 1], NULL, 10), one = true;
-        else if (strcmp(argv[i], "--seeds") == 0 && sscanf(argv[i + 1], "%llu..%llu", &from, &to) == 2)
+        if (strcmp(argv[i], "--seed") == 0) {
+            from = to = strtoull(argv[i + 1], NULL, 10);
+            one = true;
+        } else if (strcmp(argv[i], "--seeds") == 0 && sscanf(argv[i + 1], "%llu..%llu", &from, &to) == 2) {
             one = false;
-        else if (strcmp(argv[i], "--break") == 0)
+        } else if (strcmp(argv[i], "--break") == 0) {
             broken = break_of(argv[i + 1]);
-        else
+        } else {
             from = 1, to = 0;
+        }
     }
     if (from > to || argc % 2 == 0) {
         fprintf(stderr, "usage: sim_engine [--seed N | --seeds A..B] [--break dsync|fsync|dirsync]\n");
         return 2;
     }
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a life touches little of its buffers: small pages are faster */
-    if (one) {
-        run_seed(from, broken, true);
-        return 0;
-    }
-    unsigned passed = 0, failed = 0;
-    for (unsigned long long seed = from; seed <= to; seed++) {
-        if (run_child(seed, broken)) {
-            passed++;
-        } else {
-            failed++;
-            fprintf(stderr, "FAILED seed %llu\n", seed);
-        }
-    }
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed != 0;
+    if (!one) return run_seeds(from, to, broken);
+    run_seed(from, broken, true);
+    return 0;
 }

@@ -124,6 +124,30 @@ static void consumers_read_from_disk(void) {
     world_close();
 }
 
+/* An ack makes room, the room is used at once and gone again, and another ack makes room: one call, in the
+ * end. */
+static void woken_again_before_it_was_called(void) {
+    world_new(1);
+    struct mr_stream *s = stream_new("S");
+    struct mr_consumer_config cfg = consumer_config("C");
+    cfg.max_ack_pending = 1;
+    struct mr_consumer *c;
+    CHECK_EQ(mr_consumer_create(s, &cfg, io_wall(w.io), &c), MR_OK);
+    for (int i = 0; i < 3; i++) store(s, "a", "x");
+    struct mr_delivery d, none;
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        d = expect(c, seq, 1);
+        CHECK_EQ(next(c, &none), MR_BUSY);
+        ack(c, &d, false);
+    }
+    CHECK_EQ(w.ready_count, 0);
+    until_ready(1);
+    (void)expect(c, 3, 1);
+    for (int i = 0; i < 5; i++) turn();
+    CHECK_EQ(w.ready_count, 1);
+    world_close();
+}
+
 /* --- several logs --- */
 
 static void one_barrier_for_several_logs(void) {
@@ -256,5 +280,5 @@ static void shards_on_threads(void) {
 
 CHECK_MAIN(CASE(cold_reads_say_later_and_then_come), CASE(a_cancelled_wait_does_not_fire),
            CASE(more_waits_than_the_cache_has_room), CASE(outstanding_at_close_and_delete),
-           CASE(consumers_read_from_disk), CASE(one_barrier_for_several_logs),
-           CASE(acknowledged_when_written), CASE(shards_on_threads))
+           CASE(consumers_read_from_disk), CASE(woken_again_before_it_was_called),
+           CASE(one_barrier_for_several_logs), CASE(acknowledged_when_written), CASE(shards_on_threads))
