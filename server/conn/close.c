@@ -6,6 +6,7 @@
  * step is bounded in time. */
 #include "conn/state.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/must.h"
@@ -65,16 +66,22 @@ static void advance_dead(struct conn *c) {
     io_submit(io, &c->close);
 }
 
-/* Everything is sent: says so, and gives the peer a moment to read it and close too. */
+/* Are there bytes of the peer that nobody will read? Closing then resets the connection. */
+static bool has_unread(const struct conn *c) {
+    int n = 0;
+    return ioctl(c->recv.fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+/* Everything is sent. If closing would do harm, the peer is given a moment to read it and close too. */
 static void begin_linger(struct conn *c) {
     must(c->phase == CONN_DRAIN && outbox_idle(&c->out));
-    c->phase = CONN_LINGER;
     io_timer_cancel(c->cs->io, &c->timer);
-    if (c->eof || shutdown(c->recv.fd, SHUT_WR) != 0) {
+    if (c->eof || !has_unread(c) || shutdown(c->recv.fd, SHUT_WR) != 0) {
         c->phase = CONN_DEAD;
         advance_dead(c);
         return;
     }
+    c->phase = CONN_LINGER;
     set_timer(c, LINGER_NS);
     if (!c->recv.busy) io_submit(c->cs->io, &c->recv);
 }

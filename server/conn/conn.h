@@ -119,3 +119,14 @@ void conns_lame_duck(struct conns *cs);
 void conns_close_all(struct conns *cs, const char *reason);
 /* Connections whose descriptor is not closed yet. */
 size_t conns_count(const struct conns *cs);
+
+/* What monitoring shows of a connection. Times are monotonic; spans and peer live as long as the call. */
+struct conn_info {
+    uint64_t cid, opened_ns, heard_ns;
+    uint64_t in_msgs, in_bytes, out_msgs, out_bytes, pending_bytes, subscriptions;
+    const char *peer;
+    uint16_t port;
+    struct span name, lang, version;
+};
+/* Calls fn for each open connection, in the order they came, until it returns false. */
+void conns_each(const struct conns *cs, bool (*fn)(void *ctx, const struct conn_info *info), void *ctx);

@@ -162,7 +162,7 @@ static bool make(struct conns *cs, int fd, uint64_t cid, struct conn **out) {
     c->recv = (struct io_op){.kind = IO_OP_RECV, .fd = fd, .on_done = conn_on_recv};
     c->close = (struct io_op){.kind = IO_OP_CLOSE, .fd = fd, .on_done = conn_on_closed};
     c->timer.on_fire = conn_on_timer;
-    c->heard_ns = c->fed_ns = io_now(cs->io);
+    c->opened_ns = c->heard_ns = c->fed_ns = io_now(cs->io);
     io_peer(fd, c->peer, &c->port);
     if (map_u64_put(&cs->by_cid, cid, c)) {
         connect_deinit(&c->opts);

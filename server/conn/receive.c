@@ -160,17 +160,13 @@ static void after_all(struct conns *cs) {
     if (cs->ingest.freed) conns_feed_starved(cs);
 }
 
-/* On the way out. A little is read, to see the peer close; one that goes on sending is not read to the end,
- * so that it notices. */
+/* On the way out. A little is read, to see the peer close; one that goes on sending is cut off, so that it
+ * notices. */
 static void throw_away(struct conn *c, int64_t res) {
     if (res > 0 && c->thrown_away <= LINGER_BYTES) c->thrown_away += (uint32_t)res;
-    bool enough = c->thrown_away > LINGER_BYTES;
-    if (c->recv.busy) {
-        if (enough) io_stop(c->cs->io, &c->recv);
-        return;
-    }
-    if (c->phase == CONN_LINGER && !c->eof && !enough) io_submit(c->cs->io, &c->recv);
-    conn_advance(c);
+    if (c->phase == CONN_LINGER && c->thrown_away > LINGER_BYTES) c->phase = CONN_DEAD;
+    if (c->phase == CONN_LINGER && !c->eof && !c->recv.busy) io_submit(c->cs->io, &c->recv);
+    if (c->phase == CONN_DEAD || !c->recv.busy) conn_advance(c);
 }
 
 void conn_on_recv(struct io_op *op, int64_t res) {
