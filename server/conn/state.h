@@ -35,8 +35,8 @@ struct conn {
     struct parser parser;
     struct carry carry;
     struct io_op recv;
-    uint64_t opened_ns, in_msgs, in_bytes;
-    uint64_t heard_ns; /* last PUB, SUB, UNSUB, PING or CONNECT */
+    uint64_t opened_ns;
+    uint64_t in_msgs, in_bytes, heard_ns; /* last PUB, SUB, UNSUB, PING or CONNECT */
     uint64_t fed_ns;                      /* last bytes of any kind */
     uint64_t pinged_ns;                   /* last PING to it, 0 = never */
     bool connected, first_pong, eof;

@@ -63,3 +63,25 @@ void read_call(const struct letter *l, void *ctx) {
     must(fn != NULL);
     fn(ctx, (void *)(uintptr_t)l->arg);
 }
+
+void post_ask(struct mail *m, unsigned to, uint64_t id, struct span question) {
+    must(question.n > 0);
+    mail_send(m, to, &(struct letter){.kind = MAIL_ASK, .id = id, .spans = &question, .spans_n = 1});
+}
+
+struct span read_ask(const struct letter *l) {
+    must(l->kind == MAIL_ASK && l->spans_n == 1);
+    return l->spans[0];
+}
+
+void post_answer(struct mail *m, uint64_t id, struct span counters, struct span entries) {
+    const struct span spans[] = {counters, entries};
+    must(counters.n > 0);
+    mail_send(m, 0, &(struct letter){.kind = MAIL_ANSWER, .id = id, .spans = spans, .spans_n = 2});
+}
+
+void read_answer(const struct letter *l, struct span *counters, struct span *entries) {
+    must(l->kind == MAIL_ANSWER && l->spans_n == 2);
+    *counters = l->spans[0];
+    *entries = l->spans[1];
+}

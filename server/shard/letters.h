@@ -28,3 +28,9 @@ void post_conn(struct mail *m, unsigned to, int fd, uint64_t cid, bool full);
 typedef void shard_call(void *ctx, void *arg);
 void post_call(struct mail *m, unsigned to, shard_call *fn, void *arg);
 void read_call(const struct letter *l, void *ctx);
+
+/* Monitoring: shard 0 asks, the other shard answers; bytes of monitor.h's structs. */
+void post_ask(struct mail *m, unsigned to, uint64_t id, struct span question);
+struct span read_ask(const struct letter *l);
+void post_answer(struct mail *m, uint64_t id, struct span counters, struct span entries);
+void read_answer(const struct letter *l, struct span *counters, struct span *entries);

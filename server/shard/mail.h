@@ -28,10 +28,12 @@ enum mail_kind {
     MAIL_MSG,      /* a routed message, see letters.h */
     MAIL_BARRIER,  /* id; answered by MAIL_PASSED when everything before it was handled */
     MAIL_PASSED,
-    MAIL_GO,    /* nobody lags any more: who was told to wait may go on */
-    MAIL_STALL, /* id: connection id; a client lags behind what it publishes */
-    MAIL_CAST,  /* JetStream's own bytes */
-    MAIL_CALL,  /* id: function, arg: its argument; see letters.h */
+    MAIL_GO,     /* nobody lags any more: who was told to wait may go on */
+    MAIL_STALL,  /* id: connection id; a client lags behind what it publishes */
+    MAIL_CAST,   /* JetStream's own bytes */
+    MAIL_CALL,   /* id: function, arg: its argument; see letters.h */
+    MAIL_ASK,    /* id: round; span: what monitoring wants to know of a shard */
+    MAIL_ANSWER, /* id: round; spans: counters, connections */
     MAIL_KINDS
 };
 enum { MAIL_SPANS_MAX = 80 };

@@ -8,6 +8,7 @@
 
 #include "base/must.h"
 #include "shard/state.h"
+#include "shard/watch.h"
 
 /* How long a step of stopping may take; five seconds in all. */
 static const uint64_t step_ns[SHARD_ENDED + 1] = {
@@ -70,7 +71,7 @@ static bool is_done(const struct shard *s) {
     case SHARD_APPLY:
     case SHARD_QUIET: return s->applied;
     case SHARD_COMMIT: return (!s->js || js_idle(s->js)) && !mail_congested(s->mail, UINT_MAX);
-    case SHARD_CLOSE: return conns_count(&s->conns) == 0;
+    case SHARD_CLOSE: return conns_count(&s->conns) == 0 && (s->self != 0 || watch_idle(s->server));
     case SHARD_NEW:
     case SHARD_SERVING:
     case SHARD_ENDED: break;

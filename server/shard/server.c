@@ -18,12 +18,15 @@
 #include "shard/logfile.h"
 #include "shard/state.h"
 #include "shard/version.h"
+#include "shard/watch.h"
 
-static int64_t now_ns(void) {
+static int64_t clock_ns(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
+
+static int64_t now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
 
 void server_call_all(struct server *sv, shard_call *fn, void *arg) {
     must(sv->shards > 0);
@@ -141,6 +144,11 @@ void server_open_doors(struct server *sv) {
     }
     must(sv->lobby.port > 0);
     sv->info.port = sv->lobby.port; /* before the first client, which other shards learn of by mail */
+    if (!watch_open(sv)) {
+        sv->gate.failed = true;
+        server_stop(sv);
+        return;
+    }
     write_pid(sv);
     facts_gather(sv, &facts);
     facts.start_ns = now_ns() - sv->started_ns;
@@ -189,6 +197,7 @@ int server_run(const struct options *o, struct log *log) {
     struct server *sv = calloc(1, sizeof *sv);
     must(sv != NULL);
     *sv = (struct server){.opts = o, .log = log, .shards = o->shards, .started_ns = now_ns()};
+    sv->started_wall_ns = clock_ns(CLOCK_REALTIME);
     sv->shard = calloc(sv->shards, sizeof *sv->shard);
     must(sv->shard != NULL);
     set_identity(sv);

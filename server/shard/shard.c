@@ -10,6 +10,7 @@
 
 #include "base/must.h"
 #include "shard/state.h"
+#include "shard/watch.h"
 
 enum { DRAIN_BATCH = 64 << 10, DRAIN_MAX = 512 << 10 }; /* bytes of letters at once; a tick */
 #define RETRY_NS       10000000u
@@ -158,6 +159,8 @@ static void on_letter(void *ctx, unsigned from, const struct letter *l) {
     case MAIL_CONN: open_conn(s, (int)l->arg, l->id, l->flags); break;
     case MAIL_CLOSED: lobby_on_closed(&s->server->lobby, from); break;
     case MAIL_CALL: read_call(l, s); break;
+    case MAIL_ASK: watch_on_ask(s, l); break;
+    case MAIL_ANSWER: watch_on_answer(s, from, l); break;
     case MAIL_BLOCK:
     case MAIL_KINDS: must(false); break;
     }
@@ -258,6 +261,7 @@ bool shard_recover(struct shard *s) {
  * again. */
 void shard_close(struct shard *s) {
     if (s->js) js_close(s->js);
+    if (s->self == 0) watch_close(s->server);
     if (s->conns_ready) conns_deinit(&s->conns);
     if (s->route) route_close(s->route);
     if (s->mail && s->barriers.queue) barriers_deinit(&s->barriers);

@@ -64,9 +64,10 @@ struct server {
     struct gate gate;
     uint64_t route_seed;
     char id[NKEY_LEN + 1], xkey[NKEY_LEN + 1];
-    int64_t started_ns, recovery_ns;
+    int64_t started_ns, started_wall_ns, recovery_ns;
     /* shard 0's */
     struct lobby lobby;
+    struct monitor *monitor; /* NULL: no port for it */
     struct io_op signals;
     unsigned reports; /* shards that are done with the step */
     bool stopping, is_lame_duck, lame_duck_closing;

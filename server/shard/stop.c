@@ -3,6 +3,7 @@
  * over the duration. */
 #include "base/must.h"
 #include "shard/state.h"
+#include "shard/watch.h"
 
 #define SECOND_NS 1000000000u
 
@@ -12,6 +13,7 @@ void server_stop(struct server *sv) {
     log_line(sv->log, LOG_INFO, "Initiating Shutdown...");
     io_timer_cancel(sv->shard[0].io, &sv->lame_duck);
     lobby_close(&sv->lobby);
+    watch_stop(sv);
     must(sv->reports == 0);
     server_call_all(sv, shard_next_phase, NULL);
 }
