@@ -95,8 +95,6 @@ void banner_print(struct log *log, const struct options *o, const struct startup
     } else {
         log_line(log, LOG_INFO, "  Store:    JetStream is off, nothing is stored; -js turns it on");
     }
-    if (o->http_port != 0)
-        log_line(log, LOG_WARN, "this version has no monitoring: nothing listens on port %d", o->http_port);
     log_line(log, LOG_INFO, "  Try:      nats pub hello world -s %s", url);
     bool v6 = strchr(o->host, ':') != NULL;
     log_line(log, LOG_INFO, "Listening for client connections on %s%s%s:%d", v6 ? "[" : "", o->host,
