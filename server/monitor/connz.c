@@ -115,16 +115,23 @@ static struct span some(const char *p, size_t n, size_t room) {
     return span_of(p, n);
 }
 
-static void put_conn(struct json_out *o, yyjson_mut_val *v, const struct monitor_conn *c, int64_t now) {
+static int64_t wall(const struct monitor *m, uint64_t monotonic_ns) {
+    return m->server.started_wall_ns + (int64_t)(monotonic_ns - m->server.started_ns);
+}
+
+static void put_conn(struct json_out *o, yyjson_mut_val *v, const struct monitor *m,
+                     const struct monitor_conn *c) {
+    uint64_t now = io_now(m->host.io);
+    must(c->opened_ns <= c->heard_ns);
     json_uint(o, v, "cid", c->cid);
     json_text(o, v, "kind", SPAN_LIT("Client"));
     json_text(o, v, "type", SPAN_LIT("nats"));
     json_text(o, v, "ip", some(c->ip, strnlen(c->ip, sizeof c->ip), sizeof c->ip));
     json_uint(o, v, "port", c->port);
-    json_time(o, v, "start", now - (int64_t)c->opened_ago_ns);
-    json_time(o, v, "last_activity", now - (int64_t)c->heard_ago_ns);
-    json_lasted(o, v, "uptime", c->opened_ago_ns);
-    json_lasted(o, v, "idle", c->heard_ago_ns);
+    json_time(o, v, "start", wall(m, c->opened_ns));
+    json_time(o, v, "last_activity", wall(m, c->heard_ns));
+    json_lasted(o, v, "uptime", now > c->opened_ns ? now - c->opened_ns : 0);
+    json_lasted(o, v, "idle", now > c->heard_ns ? now - c->heard_ns : 0);
     json_uint(o, v, "pending_bytes", c->pending_bytes);
     json_uint(o, v, "in_msgs", c->in_msgs);
     json_uint(o, v, "out_msgs", c->out_msgs);
@@ -154,7 +161,7 @@ struct reply page_connz(const struct http_conn *c) {
     for (size_t i = 0; i < n && !o.failed; i++) {
         yyjson_mut_val *one = yyjson_mut_arr_add_obj(o.doc, list);
         if (!one) o.failed = true;
-        put_conn(&o, one, &conns[i], io_wall(c->m->host.io));
+        put_conn(&o, one, c->m, &conns[i]);
     }
     return json_end(&o, 200, true);
 }

@@ -27,9 +27,9 @@ struct monitor_counters {
     uint64_t logs_failed;
 };
 
-/* One client connection. Texts longer than their room are cut; times are nanoseconds ago. */
+/* One client connection. Texts longer than their room are cut; times are monotonic. */
 struct monitor_conn {
-    uint64_t cid, opened_ago_ns, heard_ago_ns, pending_bytes;
+    uint64_t cid, opened_ns, heard_ns, pending_bytes;
     uint64_t in_msgs, in_bytes, out_msgs, out_bytes, subscriptions;
     uint16_t port, name_n;
     uint8_t lang_n, version_n;
@@ -56,7 +56,9 @@ struct monitor_server {
     const char *store_dir, *domain;
     int64_t max_memory, max_store, sync_interval_ns;
     bool sync_always, strict;
+    /* Real time, and the monotonic time it belongs to: so times do not move from page to page. */
     int64_t started_wall_ns;
+    uint64_t started_ns;
 };
 
 /* How long each step of an HTTP connection may take; 0: the default. */

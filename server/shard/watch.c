@@ -14,7 +14,6 @@
 
 struct gathering {
     const struct monitor_question *q;
-    uint64_t now_ns;
     uint8_t *out;
     size_t count;
     bool no_memory;
@@ -30,12 +29,10 @@ static size_t copy_text(char *out, size_t room, struct span text) {
     return n;
 }
 
-static uint64_t ago(uint64_t now, uint64_t then) { return now > then ? now - then : 0; }
-
-static void describe(struct monitor_conn *c, const struct conn_info *i, uint64_t now) {
+static void describe(struct monitor_conn *c, const struct conn_info *i) {
     *c = (struct monitor_conn){.cid = i->cid,
-                               .opened_ago_ns = ago(now, i->opened_ns),
-                               .heard_ago_ns = ago(now, i->heard_ns),
+                               .opened_ns = i->opened_ns,
+                               .heard_ns = i->heard_ns,
                                .pending_bytes = i->pending_bytes,
                                .in_msgs = i->in_msgs,
                                .in_bytes = i->in_bytes,
@@ -64,7 +61,7 @@ static bool gather(void *ctx, const struct conn_info *info) {
         }
         g->out = room;
     }
-    if (g->q->details) describe(&c, info, g->now_ns);
+    if (g->q->details) describe(&c, info);
     memcpy(g->out + g->count++ * size, g->q->details ? (const void *)&c : (const void *)&info->cid, size);
     return true;
 }
@@ -97,7 +94,7 @@ static struct monitor_counters count_up(const struct shard *s) {
 }
 
 static void answer(struct shard *s, uint64_t id, const struct monitor_question *q) {
-    struct gathering g = {.q = q, .now_ns = io_now(s->io)};
+    struct gathering g = {.q = q};
     struct monitor_counters counters = count_up(s);
     if (q->conns_max) conns_each(&s->conns, gather, &g);
     must(g.count <= q->conns_max);
@@ -169,7 +166,8 @@ static struct monitor_server facts_of(const struct server *sv) {
                                    .sync_interval_ns = o->sync_always ? 0 : o->sync_interval_ns,
                                    .sync_always = o->sync_always,
                                    .strict = sv->js_limits.strict,
-                                   .started_wall_ns = sv->started_wall_ns};
+                                   .started_wall_ns = sv->started_wall_ns,
+                                   .started_ns = (uint64_t)sv->started_ns};
 }
 
 bool watch_open(struct server *sv) {
