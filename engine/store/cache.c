@@ -3,6 +3,10 @@
  * that were on disk when the read was submitted count as valid: a block of the segment in use is read again
  * when more is wanted of it.
  *
+ * A reader that waits gets what it waited for, however many there are: a block on its way to one is not given
+ * up before it was handed out, or for a second, should nobody come. What lies over several blocks is asked
+ * for all at once or not at all, so that no two readers wait for each other's half.
+ *
  * A failed read is told to those who waited and forgotten, so that a later reader tries again. */
 #include <stdlib.h>
 
@@ -22,11 +26,15 @@ struct block {
     enum err why;
     bool cut;
     size_t valid;
+    uint64_t held_ns; /* ready: for a reader that waits, until then */
+    bool many;        /* who waits wants more blocks than this */
 };
 
+#define HELD_NS ((uint64_t)1000 * 1000 * 1000)
 enum {
     NIL = 0xffffffff,
-    LOADING_AHEAD_MAX = 4 /* parts of the cache that read-ahead may occupy: one in so many */
+    LOADING_AHEAD_MAX = 4, /* parts of the cache that read-ahead may occupy: one in so many */
+    SINGLE_MAX = 2         /* the same for it and those who wait for one block */
 };
 
 static uint64_t key_of(const struct seg *g, uint64_t index) { return g->segno << 32 | index; }
@@ -83,6 +91,11 @@ static void forget(struct cache *c, struct block *b) {
     list_add_tail(&c->spare, &b->lru);
 }
 
+static bool may_go(const struct store *s, const struct block *b, uint64_t now) {
+    if (b->state == BLOCK_LOADING) return false;
+    return b->state == BLOCK_FAILED || (b->tick != s->tick && b->held_ns <= now);
+}
+
 /* A block to load into: one given back, a new one while the cache grows, then the one used longest ago. */
 static struct block *take(struct store *s) {
     struct cache *c = &s->cache;
@@ -92,14 +105,27 @@ static struct block *take(struct store *s) {
         size_t upto = (size_t)(c->used + 1) * BLOCK_SIZE;
         if (region_commit(&c->mem, upto, false) == ERR_OK) return &c->blocks[c->used++];
     }
+    uint64_t now = io_now(s->io);
     list_each(l, next, &c->lru) {
         struct block *b = container_of(l, struct block, lru);
-        if (b->state == BLOCK_LOADING || (b->state == BLOCK_READY && b->tick == s->tick)) continue;
+        if (!may_go(s, b, now)) continue;
         forget(c, b);
         list_del(&b->lru);
         return b;
     }
     return NULL;
+}
+
+/* May another block be loaded that leaves all but one in `part` to readers of several? */
+static bool may_load(const struct store *s, uint32_t part) {
+    const struct cache *c = &s->cache;
+    uint64_t now = io_now(s->io);
+    uint32_t busy = 0;
+    for (const struct list *l = c->lru.next; l != &c->lru; l = l->next) {
+        const struct block *b = container_of(l, struct block, lru);
+        busy += !b->many && (b->state == BLOCK_LOADING || b->held_ns > now);
+    }
+    return busy < c->count / part;
 }
 
 static struct block *load(struct store *s, struct seg *g, uint64_t index) {
@@ -116,7 +142,8 @@ static struct block *load(struct store *s, struct seg *g, uint64_t index) {
     b->state = BLOCK_LOADING;
     b->valid = g->on_disk - start < BLOCK_SIZE ? (size_t)(g->on_disk - start) : BLOCK_SIZE;
     b->seg = g;
-    b->tick = 0;
+    b->tick = b->held_ns = 0;
+    b->many = false;
     b->op.kind = IO_OP_READ;
     b->op.flags = 0;
     b->op.fd = g->fd;
@@ -140,6 +167,7 @@ static void on_loaded(struct io_op *op, int64_t res) {
     b->cut = res >= 0 && (size_t)res < b->valid; /* the file ends before its time */
     if (b->cut) b->valid = (size_t)res;
     b->state = b->why ? BLOCK_FAILED : BLOCK_READY;
+    if (!list_empty(&b->waiters) || b->held_ns) b->held_ns = io_now(s->io) + HELD_NS;
     struct list woken = LIST_INIT(woken);
     for (struct list *l; (l = list_pop(&b->waiters));) list_add_tail(&woken, l);
     if (b->state == BLOCK_FAILED && list_empty(&woken)) forget(&s->cache, b); /* nobody to tell */
@@ -179,7 +207,7 @@ enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, 
         b = NULL;
     }
     if (!b) {
-        b = load(s, g, index);
+        b = may_load(s, SINGLE_MAX) ? load(s, g, index) : NULL;
         if (!b) return ERR_FULL;
         ahead(s, g, index);
     }
@@ -189,6 +217,8 @@ enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, 
     }
     bool first = b->tick == 0;
     b->tick = s->tick; /* from here on it stays */
+    b->held_ns = 0;
+    b->many = false;
     list_del(&b->lru);
     list_add_tail(&c->lru, &b->lru);
     if (first) ahead(s, g, index);
@@ -198,11 +228,67 @@ enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, 
     return ERR_OK;
 }
 
+/* --- several blocks --- */
+
+static bool room_for(struct store *s, size_t n) {
+    struct cache *c = &s->cache;
+    size_t room = c->count - c->used;
+    for (const struct list *l = c->spare.next; l != &c->spare && room < n; l = l->next) room++;
+    uint64_t now = io_now(s->io);
+    for (const struct list *l = c->lru.next; l != &c->lru && room < n; l = l->next)
+        room += may_go(s, container_of(l, struct block, lru), now);
+    return room >= n;
+}
+
+/* Counts what is not there yet; what is there stays at least to the end of this tick. */
+static enum err survey(struct store *s, struct seg *g, uint64_t off, size_t n, size_t *missing,
+                       size_t *loading) {
+    uint64_t first = off / BLOCK_SIZE, last = (off + n - 1) / BLOCK_SIZE;
+    for (uint64_t i = first; i <= last; i++) {
+        struct block *b = lookup(&s->cache, key_of(g, i));
+        size_t upto = i < last ? BLOCK_SIZE : (size_t)(off + n - i * BLOCK_SIZE);
+        if (!b) {
+            ++*missing;
+        } else if (b->state == BLOCK_LOADING) {
+            ++*loading;
+        } else if (b->state == BLOCK_READY && b->valid >= upto) {
+            b->tick = s->tick;
+        } else {
+            const uint8_t *p;
+            size_t valid;
+            enum err e = cache_get(s, g, i, upto, NULL, &p, &valid); /* an error, or read again */
+            if (e != ERR_LATER) return e;
+            ++*loading;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err cache_want(struct store *s, struct seg *g, uint64_t off, size_t n, struct store_wait *w) {
+    uint64_t first = off / BLOCK_SIZE, last = (off + n - 1) / BLOCK_SIZE;
+    size_t missing = 0, loading = 0;
+    must(n > 0 && off + n <= g->on_disk);
+    enum err e = survey(s, g, off, n, &missing, &loading);
+    if (e || missing + loading == 0) return e;
+    if (!room_for(s, missing)) return ERR_FULL;
+    struct block *wait = NULL;
+    for (uint64_t i = first; i <= last; i++) {
+        struct block *b = lookup(&s->cache, key_of(g, i));
+        if (!b) b = load(s, g, i);
+        if (!b) return ERR_FULL; /* no memory for a cache of full size */
+        b->held_ns = io_now(s->io) + HELD_NS;
+        b->many = true;
+        if (b->state == BLOCK_LOADING) wait = b;
+    }
+    must(wait != NULL);
+    wait_on(wait, w);
+    ahead(s, g, last);
+    return ERR_LATER;
+}
+
 void cache_prefetch(struct store *s, struct seg *g, uint64_t index) {
     if (index * BLOCK_SIZE >= g->on_disk || lookup(&s->cache, key_of(g, index))) return;
-    uint32_t loading = 0;
-    list_each(l, next, &s->cache.lru) loading += container_of(l, struct block, lru)->state == BLOCK_LOADING;
-    if (loading * LOADING_AHEAD_MAX < s->cache.count) (void)load(s, g, index);
+    if (may_load(s, LOADING_AHEAD_MAX)) (void)load(s, g, index);
 }
 
 void store_wait_init(struct store_wait *w) {

@@ -253,6 +253,9 @@ void cache_deinit(struct store *s);
  * may be NULL). */
 enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, struct store_wait *w,
                    const uint8_t **p, size_t *n) MUST_USE;
+/* ERR_OK: all blocks of [off, off + n) are there, for this tick. ERR_LATER: all that are missing are on their way and stay for
+ * w. ERR_FULL: none was asked for. */
+enum err cache_want(struct store *s, struct seg *g, uint64_t off, size_t n, struct store_wait *w) MUST_USE;
 void cache_prefetch(struct store *s, struct seg *g, uint64_t index);
 
 /* --- recover.c --- */

@@ -97,23 +97,6 @@ static enum err read_buffered(struct store *s, struct frame *f, uint64_t no, uin
 
 /* --- from the disk --- */
 
-/* All blocks of [off, off + n) or ERR_LATER, with every missing one on its way. */
-static enum err blocks_ready(struct store *s, struct seg *g, uint64_t off, size_t n, struct store_wait *w) {
-    uint64_t first = off / BLOCK_SIZE, last = (off + n - 1) / BLOCK_SIZE, missing = UINT64_MAX;
-    enum err e = ERR_OK;
-    for (uint64_t i = first; i <= last && (!e || e == ERR_LATER); i++) {
-        size_t upto = i < last ? BLOCK_SIZE : (size_t)(off + n - i * BLOCK_SIZE), valid;
-        const uint8_t *p;
-        e = cache_get(s, g, i, upto, NULL, &p, &valid);
-        if (e == ERR_LATER) missing = i;
-    }
-    if (missing == UINT64_MAX) return e;
-    if (e && e != ERR_LATER) return e;
-    size_t upto = missing < last ? BLOCK_SIZE : (size_t)(off + n - missing * BLOCK_SIZE), valid;
-    const uint8_t *p;
-    return cache_get(s, g, missing, upto, w, &p, &valid);
-}
-
 /* n contiguous bytes at off, in their block or copied to the arena. */
 static enum err bytes_at(struct store *s, struct seg *g, uint64_t off, size_t n, struct store_wait *w,
                          const uint8_t **p) {
@@ -124,7 +107,7 @@ static enum err bytes_at(struct store *s, struct seg *g, uint64_t off, size_t n,
         if (!e) *p += in;
         return e;
     }
-    enum err e = blocks_ready(s, g, off, n, w);
+    enum err e = cache_want(s, g, off, n, w);
     if (e) return e;
     size_t at = align_up(s->arena_used, 8);
     if (at && at + n > ARENA_LIMIT) return ERR_FULL;

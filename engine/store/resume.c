@@ -125,6 +125,15 @@ static enum err drop_unused(struct recovery *r) {
     return e;
 }
 
+/* Without space reads go on, and the maker looks for some like any other time. */
+static enum err new_place(struct store *s, uint64_t first_frame) {
+    enum err e = seg_make_now(s, first_frame);
+    if (e != ERR_NOSPC) return e;
+    log_line(&s->log, LOG_WARN, "log %04x: no space for a segment: nothing can be appended yet", s->cfg.log);
+    s->maker.no_space = true;
+    return ERR_OK;
+}
+
 enum err resume(struct recovery *r) {
     struct store *s = r->s;
     struct seg *last = r->clean && r->last_seg != SIZE_MAX ? s->segs[r->last_seg] : NULL;
@@ -133,7 +142,7 @@ enum err resume(struct recovery *r) {
     if (!e && last) e = go_on(r, last);
     if (!e && !last) e = close_off(r);
     if (!e) e = drop_unused(r);
-    if (!e && !last) e = seg_make_now(s, r->next);
+    if (!e && !last) e = new_place(s, r->next);
     if (!e) e = buffer_init(s, r->next);
     s->prev_hash = r->last_hash;
     s->proof = r->next - 1;

@@ -221,23 +221,28 @@ static struct seg *free_take(struct store *s) {
     return NULL;
 }
 
-enum err seg_make_now(struct store *s, uint64_t first_frame) {
-    struct seg *g = free_take(s);
-    enum err e = ERR_OK;
-    if (g) {
-        if (g->fd < 0) e = seg_open_file(s, g, false);
-    } else {
-        g = seg_new(s, s->next_file);
-        if (!g) return ERR_NOMEM;
-        g->size = seg_next_size(s);
-        e = file_now(s, g);
-    }
+static enum err make(struct store *s, struct seg *g, bool fresh, uint64_t first_frame) {
+    enum err e = fresh ? file_now(s, g) : g->fd < 0 ? seg_open_file(s, g, false) : ERR_OK;
     seg_number(s, g);
     if (!e) e = header_now(s, g, first_frame);
     if (!e) e = io_file_sync(s->io, s->dirfd);
-    if (!e) e = seg_list_add(s, g);
+    return e ? e : seg_list_add(s, g);
+}
+
+enum err seg_make_now(struct store *s, uint64_t first_frame) {
+    struct seg *g = free_take(s);
+    bool fresh = !g;
+    if (fresh) {
+        g = seg_new(s, s->next_file);
+        if (!g) return ERR_NOMEM;
+        g->size = seg_next_size(s);
+    }
+    enum err e = make(s, g, fresh, first_frame);
     if (e) {
+        char name[16];
+        seg_name(g, name);
         seg_discard(s, g);
+        if (fresh && e == ERR_NOSPC && io_file_unlink(s->io, s->dirfd, name)) e = ERR_IO;
         return e;
     }
     g->headed = true;

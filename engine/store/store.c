@@ -133,7 +133,7 @@ enum err store_open(struct store **out, const struct store_config *cfg, struct i
     }
     s->append_ns = io_now(io);
     s->opened = true;
-    must(s->place != NULL && s->place->headed && s->frames != NULL);
+    must(s->frames != NULL && (s->place ? s->place->headed : s->maker.no_space));
     return ERR_OK;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -436,7 +437,7 @@ static void run_seed(uint64_t seed, enum sim_break broken, bool trace) {
         if (crash) sim_io_crash_at(l->io, 1 + below(l, 600), l->crash, &l->crash_rng);
         work(l, 40 + below(l, 260));
         if (!crash) check_space(l);
-        sim_disk_limit(l->disk, UINT64_MAX);
+        if (chance(l, 60)) sim_disk_limit(l->disk, UINT64_MAX); /* else the next life begins without space */
         if (crash && chance(l, 50)) sim_io_crash(l->io, l->crash, &l->crash_rng);
         stop(l);
         if (chance(l, 25)) damage(l);
@@ -474,6 +475,7 @@ static enum sim_break break_of(const char *what) {
 
 int main(int argc, char **argv) {
     unsigned long long from = 1, to = 100;
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a life touches a few bytes of many regions */
     enum sim_break broken = SIM_SOUND;
     bool one = false;
     for (int i = 1; i + 1 < argc; i += 2) {

@@ -180,6 +180,31 @@ static void no_space_is_no_failure(void) {
     sim_end(f);
 }
 
+static void opening_without_space(void) {
+    struct fixture *f = sim_fixture();
+    fix_open(f);
+    uint64_t frame, loc = put(f, 1, 100, STORE_FORCE, &frame);
+    fix_wait_durable(f, frame);
+    sim_disk_limit(disk, sim_disk_used(disk));
+    crash_and_open(f, SIM_POWER); /* wants a new segment */
+    CHECK_EQ(f->seen_len, 1);
+    fix_check(f, loc, 1, 1, 100);
+    struct rec r = make(1, 2, 100);
+    CHECK_EQ(store_append(f->s, &r, STORE_FORCE, &loc, &frame), ERR_NOSPC);
+    crash_and_open(f, SIM_KILL);
+    CHECK_EQ(f->seen_len, 1);
+    sim_disk_limit(disk, UINT64_MAX);
+    enum err e = ERR_NOSPC;
+    for (int i = 0; i < 2000 && (e = store_append(f->s, &r, STORE_FORCE, &loc, &frame)) != ERR_OK; i++)
+        fix_turn(f);
+    CHECK_EQ(e, ERR_OK);
+    fix_wait_durable(f, frame);
+    crash_and_open(f, SIM_POWER);
+    CHECK_EQ(f->seen_len, 2);
+    CHECK_EQ(f->damage_len, 0);
+    sim_end(f);
+}
+
 /* Someone waits for ERR_FULL or ERR_NOSPC to pass: on_commit must come by itself. */
 static int told;
 static void count_told(struct fixture *f) {
@@ -376,7 +401,8 @@ static void a_bad_sector_costs_what_lies_in_it(void) {
 }
 
 CHECK_MAIN(CASE(dead_segments_are_used_again), CASE(nothing_goes_before_the_owner_has_rewritten),
-           CASE(a_batch_holds_its_segments), CASE(no_space_is_no_failure), CASE(who_was_refused_is_told),
-           CASE(a_failed_write_is_final), CASE(a_failed_sync_is_final), CASE(interval_acknowledges_twice),
-           CASE(an_unused_log_stays_small), CASE(a_dry_log_goes_on), CASE(waiting_does_not_spin),
-           CASE(a_misdirected_write_is_noticed), CASE(a_bad_sector_costs_what_lies_in_it))
+           CASE(a_batch_holds_its_segments), CASE(no_space_is_no_failure), CASE(opening_without_space),
+           CASE(who_was_refused_is_told), CASE(a_failed_write_is_final), CASE(a_failed_sync_is_final),
+           CASE(interval_acknowledges_twice), CASE(an_unused_log_stays_small), CASE(a_dry_log_goes_on),
+           CASE(waiting_does_not_spin), CASE(a_misdirected_write_is_noticed),
+           CASE(a_bad_sector_costs_what_lies_in_it))
