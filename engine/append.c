@@ -35,7 +35,8 @@ enum mr_status append_room(struct mr_stream *s, uint64_t size, size_t note) {
     enum mr_status e = over_share(s, size);
     if (e != MR_OK) return e;
     if (!cq_room(mrs_queue(s), note)) return MR_BUSY;
-    if (!list_empty(&s->stale) && mrs_log_full(s)) return MR_BUSY; /* its limits come before what they remove */
+    if (!list_empty(&s->stale) && mrs_log_full(s))
+        return MR_BUSY; /* its limits come before what they remove */
     return MR_OK;
 }
 

@@ -1,5 +1,5 @@
-/* append.h - what appending one message (append.c) and a batch (batch.c) share: the steps between the stream's decision and
- * the entry that waits for the frame, in this order. */
+/* append.h - what appending one message (append.c) and a batch (batch.c) share: the steps between the
+ * stream's decision and the entry that waits for the frame, in this order. */
 #pragma once
 #include "engine.h"
 

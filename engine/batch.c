@@ -1,10 +1,11 @@
 /* batch.c - many messages into a stream, as one.
  *
- * Happy path: the stream admits all of them, the log reserves room for all, takes their records one behind the other, marked
- * as one batch; then the stream applies them and one entry waits for the frame of the last. So nothing of a batch is seen
- * before its end is on disk, and recovery drops a batch without its end. Refusals come before anything changed; records in
- * memory that found no room are taken back. A log that fails between two records takes no more: what it has of the batch has
- * no end and is dropped when it is opened again. */
+ * Happy path: the stream admits all of them, the log reserves room for all, takes their records one behind
+ * the other, marked as one batch; then the stream applies them and one entry waits for the frame of the last.
+ * So nothing of a batch is seen before its end is on disk, and recovery drops a batch without its end.
+ * Refusals come before anything changed; records in memory that found no room are taken back. A log that
+ * fails between two records takes no more: what it has of the batch has no end and is dropped when it is
+ * opened again. */
 #include "append.h"
 
 #include "base/must.h"
@@ -22,7 +23,9 @@ struct batch {
     uint64_t locs[MR_BATCH_MSGS_MAX];
 };
 
-static const struct mr_append_opts *opts_at(const struct batch *b, size_t i) { return b->opts ? &b->opts[i] : NULL; }
+static const struct mr_append_opts *opts_at(const struct batch *b, size_t i) {
+    return b->opts ? &b->opts[i] : NULL;
+}
 
 static enum mr_status well_formed(const struct batch *b, size_t *failed_at) {
     *failed_at = b->count;
@@ -44,7 +47,8 @@ static enum mr_status admit(struct batch *b, struct mr_append_result *result, si
     if (e != MR_OK) return e;
     const struct mr_append_opts *last = opts_at(b, b->count - 1);
     struct stream_batch_verdict v;
-    stream_admit_batch(&b->s->st, b->msgs, b->opts, b->count, last && last->now ? last->now : io_wall(b->s->shard->io), &v);
+    stream_admit_batch(&b->s->st, b->msgs, b->opts, b->count,
+                       last && last->now ? last->now : io_wall(b->s->shard->io), &v);
     if (result) *result = (struct mr_append_result){.seq = v.v.seq, .in_batch = v.in_batch};
     *failed_at = v.failed_at;
     b->first = v.v;
@@ -105,15 +109,17 @@ static void apply_all(struct batch *b) {
     must(b->s->st.last_seq == b->first.seq + b->count - 1);
 }
 
-enum mr_status mr_check_batch(struct mr_stream *s, const struct mr_msg *msgs, const struct mr_append_opts *opts,
-                              size_t count, struct mr_append_result *result, size_t *failed_at) {
+enum mr_status mr_check_batch(struct mr_stream *s, const struct mr_msg *msgs,
+                              const struct mr_append_opts *opts, size_t count,
+                              struct mr_append_result *result, size_t *failed_at) {
     struct batch b = {.s = s, .msgs = msgs, .opts = opts, .count = count};
     must(failed_at != NULL);
     return admit(&b, result, failed_at);
 }
 
-enum mr_status mr_append_batch(struct mr_stream *s, const struct mr_msg *msgs, const struct mr_append_opts *opts,
-                               size_t count, struct mr_append_result *result, size_t *failed_at) {
+enum mr_status mr_append_batch(struct mr_stream *s, const struct mr_msg *msgs,
+                               const struct mr_append_opts *opts, size_t count,
+                               struct mr_append_result *result, size_t *failed_at) {
     struct batch b = {.s = s, .msgs = msgs, .opts = opts, .count = count};
     must(failed_at != NULL);
     enum mr_status e = admit(&b, result, failed_at);

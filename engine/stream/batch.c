@@ -1,6 +1,6 @@
-/* batch.c - see batch.h. The happy path walks the messages once and remembers subjects and ids in tables on the stack.
- * Order of the checks of one message: size, duplicate, expected last sequence, expected last subject sequence, rollup,
- * discard new. What fails is the first message that must not be stored. */
+/* batch.c - see batch.h. The happy path walks the messages once and remembers subjects and ids in tables on
+ * the stack. Order of the checks of one message: size, duplicate, expected last sequence, expected last
+ * subject sequence, rollup, discard new. What fails is the first message that must not be stored. */
 #include "stream/batch.h"
 
 #include "base/crc32c.h"
@@ -122,13 +122,14 @@ static enum mr_status decide(struct check *c, size_t i, int64_t now) {
 static enum mr_status reserve(struct check *c, size_t count) {
     for (size_t i = count; i-- > 0;) {
         struct span id = c->opts ? span_of_bytes(c->opts[i].msg_id) : SPAN_EMPTY;
-        if (stream_reserve(c->st, c->st->last_seq + 1 + i, span_of_bytes(c->msgs[i].subject), id)) return MR_NOMEM;
+        if (stream_reserve(c->st, c->st->last_seq + 1 + i, span_of_bytes(c->msgs[i].subject), id))
+            return MR_NOMEM;
     }
     return MR_OK;
 }
 
-void stream_admit_batch(struct stream *st, const struct mr_msg *msgs, const struct mr_append_opts *opts, size_t count,
-                        int64_t now, struct stream_batch_verdict *out) {
+void stream_admit_batch(struct stream *st, const struct mr_msg *msgs, const struct mr_append_opts *opts,
+                        size_t count, int64_t now, struct stream_batch_verdict *out) {
     must(!st->blank && !st->recovering);
     must(count > 0 && count <= STREAM_BATCH_MAX);
     *out = (struct stream_batch_verdict){.v = {.status = st->conf.c.sealed ? MR_SEALED : MR_OK}};

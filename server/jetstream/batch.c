@@ -1,11 +1,11 @@
-/* batch.c - atomic batches; see batch.h. Happy path: messages with one Nats-Batch-Id and a Nats-Batch-Sequence that counts
- * from 1 are copied behind each other, each answered with an empty message; the one with Nats-Batch-Commit hands all of them
- * to the engine as one, and once that is durable the PubAck names batch and count. Nothing collected survives a restart:
- * nothing of it was acknowledged.
+/* batch.c - atomic batches; see batch.h. Happy path: messages with one Nats-Batch-Id and a
+ * Nats-Batch-Sequence that counts from 1 are copied behind each other, each answered with an empty message;
+ * the one with Nats-Batch-Commit hands all of them to the engine as one, and once that is durable the PubAck
+ * names batch and count. Nothing collected survives a restart: nothing of it was acknowledged.
  *
- * What fails ends the batch: a gap, a bound, a message the stream must not store, ten idle seconds. Order of the checks and
- * their texts are nats-server's; that a shard collects no more than BATCH_BYTES_MAX is ours. When the engine has no room the
- * commit message waits with the other publishes and the batch with it. */
+ * What fails ends the batch: a gap, a bound, a message the stream must not store, ten idle seconds. Order of
+ * the checks and their texts are nats-server's; that a shard collects no more than BATCH_BYTES_MAX is ours.
+ * When the engine has no room the commit message waits with the other publishes and the batch with it. */
 #include "jetstream/batch.h"
 
 #include <stdlib.h>
@@ -202,7 +202,8 @@ static struct batch *begin(struct js_stream *s, const struct batch_ask *a, struc
     return b;
 }
 
-static bool follows(const struct batch *b, const struct batch_ask *a, const struct msg *m, struct js_error *e) {
+static bool follows(const struct batch *b, const struct batch_ask *a, const struct msg *m,
+                    struct js_error *e) {
     if (a->commit && !a->commit_valid) return js_fail(e, JS_BATCH_COMMIT, NULL);
     if (!api_level_ok(b->head.stream->js, m->hdr)) return js_fail(e, JS_API_LEVEL, NULL);
     if (a->seq != b->count + 1 || (a->seq == 1 && a->end)) return js_fail(e, JS_BATCH_INCOMPLETE, NULL);
@@ -247,7 +248,8 @@ static bool collect(struct batch *b, const struct msg *m, struct js_error *e) {
     size_t hdr_n = copy_hdr(to + m->subject.n, m->hdr);
     if (m->payload.n) memcpy(to + m->subject.n + hdr_n, m->payload.p, m->payload.n);
     size_t n = sizeof(struct part) + m->subject.n + hdr_n + m->payload.n;
-    struct part part = {(uint32_t)m->subject.n, (uint32_t)hdr_n, (uint32_t)m->payload.n, (uint32_t)align_up(n, 8)};
+    struct part part = {(uint32_t)m->subject.n, (uint32_t)hdr_n, (uint32_t)m->payload.n,
+                        (uint32_t)align_up(n, 8)};
     memcpy(at, &part, sizeof part);
     b->n += part.size;
     b->count++;
@@ -292,13 +294,15 @@ static bool opts_get(struct js_stream *s, struct batch_commit *c, size_t i, stru
     return ok;
 }
 
-static void engine_error(struct js_error *e, enum mr_status st, const struct mr_append_result *r, enum mr_rollup rollup) {
+static void engine_error(struct js_error *e, enum mr_status st, const struct mr_append_result *r,
+                         enum mr_rollup rollup) {
     if (st == MR_DUPLICATE)
         js_fail(e, JS_BATCH_DUPLICATE, NULL);
     else if (st == MR_WRONG_LAST_SEQ && r->in_batch)
         js_fail(e, JS_WRONG_LAST_SEQ_ANY, NULL);
     else if (st == MR_DENIED && r->in_batch)
-        js_fail(e, JS_ROLLUP, rollup == MR_ROLLUP_ALL ? "batch rollup all invalid" : "batch rollup sub invalid");
+        js_fail(e, JS_ROLLUP,
+                rollup == MR_ROLLUP_ALL ? "batch rollup all invalid" : "batch rollup sub invalid");
     else if (st == MR_TOO_LARGE)
         js_fail(e, JS_INSUFFICIENT_RESOURCES, NULL); /* of one message was checked before */
     else
@@ -306,13 +310,15 @@ static void engine_error(struct js_error *e, enum mr_status st, const struct mr_
 }
 
 /* The engine's say on the first `count` messages, and with count all of them the deed. */
-static enum mr_status hand_in(struct js_stream *s, struct batch_commit *c, size_t count, bool append, struct js_error *e) {
+static enum mr_status hand_in(struct js_stream *s, struct batch_commit *c, size_t count, bool append,
+                              struct js_error *e) {
     struct mr_append_result r;
     size_t at = 0;
     if (count == 0) return MR_OK;
     enum mr_status st = append ? mr_append_batch(s->engine, c->msgs, c->opts, count, &r, &at)
                                : mr_check_batch(s->engine, c->msgs, c->opts, count, &r, &at);
-    if (st != MR_OK && st != MR_BUSY) engine_error(e, st, &r, at < count ? c->opts[at].rollup : MR_ROLLUP_NONE);
+    if (st != MR_OK && st != MR_BUSY)
+        engine_error(e, st, &r, at < count ? c->opts[at].rollup : MR_ROLLUP_NONE);
     return st;
 }
 
@@ -347,7 +353,8 @@ static enum mr_status commit(struct batch *b, struct span reply, bool end, struc
         memcpy(note + b->head.id_n, reply.p, reply.n);
         o->want_done = true;
         o->note = (struct mr_bytes){note, b->head.id_n + reply.n};
-        o->tag = (uint64_t)PUBLISH_BATCH << PUBLISH_KIND_SHIFT | (uint64_t)b->head.id_n << COUNT_BITS | b->count;
+        o->tag =
+            (uint64_t)PUBLISH_BATCH << PUBLISH_KIND_SHIFT | (uint64_t)b->head.id_n << COUNT_BITS | b->count;
     }
     enum mr_status st = hand_in(s, c, fine, all, e); /* whoever comes first is refused first */
     free(last);
@@ -355,7 +362,8 @@ static enum mr_status commit(struct batch *b, struct span reply, bool end, struc
 }
 
 /* The batch ends with this answer. */
-static enum mr_status end_with(struct batch *b, struct js_stream *s, struct span reply, const struct js_error *e) {
+static enum mr_status end_with(struct batch *b, struct js_stream *s, struct span reply,
+                               const struct js_error *e) {
     enum mr_status st = publish_refuse(s, reply, e);
     if (st != MR_BUSY && b) batch_drop(&b->head);
     return st == MR_BUSY ? MR_BUSY : MR_OK;

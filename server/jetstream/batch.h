@@ -1,7 +1,7 @@
-/* batch.h - publishing many messages as one batch, on the shard of the stream. Atomic batches (batch.c, ADR-50) are named by
- * Nats-Batch-* headers, collected in memory and appended as a whole by their commit. Fast batches (fast.c) are named by the
- * reply subject, store each message as it comes and acknowledge every so many. Both are forgotten when idle too long, when
- * their stream goes or no longer allows them. */
+/* batch.h - publishing many messages as one batch, on the shard of the stream. Atomic batches (batch.c,
+ * ADR-50) are named by Nats-Batch-* headers, collected in memory and appended as a whole by their commit.
+ * Fast batches (fast.c) are named by the reply subject, store each message as it comes and acknowledge every
+ * so many. Both are forgotten when idle too long, when their stream goes or no longer allows them. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -74,7 +74,9 @@ enum mr_status js_fast_take(struct js_stream *s, const struct msg *m);
 /* The engine's tag of an append says whose it is: PUBLISH_PLAIN is 0. */
 enum publish_kind { PUBLISH_PLAIN, PUBLISH_BATCH, PUBLISH_FAST };
 enum { PUBLISH_KIND_SHIFT = 56 };
-static inline enum publish_kind publish_kind_of(uint64_t tag) { return (enum publish_kind)(tag >> PUBLISH_KIND_SHIFT); }
+static inline enum publish_kind publish_kind_of(uint64_t tag) {
+    return (enum publish_kind)(tag >> PUBLISH_KIND_SHIFT);
+}
 /* A batch is durable, or never will be; s is NULL when its stream is gone. */
 void js_batch_done(struct js *js, struct js_stream *s, const struct mr_done *d);
 void js_fast_done(struct js *js, struct js_stream *s, const struct mr_done *d);

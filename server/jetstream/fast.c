@@ -1,13 +1,16 @@
 /* fast.c - fast batches; see batch.h. The reply subject says everything:
  *
- *     <prefix>.<id>.<flow>.<gap mode>.<sequence>.<operation>.$FI     operation: 0 start, 1 append, 2 commit, 3 end, 4 ping
+ *     <prefix>.<id>.<flow>.<gap mode>.<sequence>.<operation>.$FI
+ *     operation: 0 start, 1 append, 2 commit, 3 end, 4 ping
  *
- * Happy path: every message is appended as it comes; when it is durable its sequence counts as persisted, every `flow`
- * messages a flow message says how far that is, and when everything up to the commit is, the PubAck with batch and count goes
- * out. With gap mode "fail" a missing message ends the batch at what came before it, with "ok" it is only reported.
+ * Happy path: every message is appended as it comes; when it is durable its sequence counts as persisted,
+ * every `flow` messages a flow message says how far that is, and when everything up to the commit is, the
+ * PubAck with batch and count goes out. With gap mode "fail" a missing message ends the batch at what came
+ * before it, with "ok" it is only reported.
  *
- * What fails is told in an error message, the first message's failure in the PubAck itself. When the engine has no room the
- * message waits with the other publishes and is taken anew: nothing has changed then that would count twice. */
+ * What fails is told in an error message, the first message's failure in the PubAck itself. When the engine
+ * has no room the message waits with the other publishes and is taken anew: nothing has changed then that
+ * would count twice. */
 #include <stdlib.h>
 
 #include "base/bytes.h"
@@ -74,7 +77,8 @@ static bool ask_get(struct fast_ask *a, struct span reply) {
     uint64_t n;
     if (!last_token(&rest, &op) || !get_u64(op, &n) || n > OP_MAX) return false;
     a->op = (uint8_t)n;
-    if (!last_token(&rest, &seq) || !get_u64(seq, &a->seq) || a->seq == 0 || a->seq == UINT64_MAX) return false;
+    if (!last_token(&rest, &seq) || !get_u64(seq, &a->seq) || a->seq == 0 || a->seq == UINT64_MAX)
+        return false;
     if (!op_fits(a) || !last_token(&rest, &gap)) return false;
     a->gap_ok = span_eq(gap, SPAN_LIT("ok"));
     if (!a->gap_ok && !span_eq(gap, SPAN_LIT("fail"))) return false;
@@ -128,7 +132,8 @@ static enum mr_status answer_gap(struct js_stream *s, struct span reply, uint64_
     return publish_answer(s, reply, text_span(&t));
 }
 
-static enum mr_status answer_error(struct js_stream *s, struct span reply, uint64_t seq, const struct js_error *e) {
+static enum mr_status answer_error(struct js_stream *s, struct span reply, uint64_t seq,
+                                   const struct js_error *e) {
     uint8_t out[TEXT_MAX];
     struct text t = text_on(out);
     text_lit(&t, "{\"type\":\"err\"");
@@ -142,7 +147,8 @@ static enum mr_status answer_error(struct js_stream *s, struct span reply, uint6
 
 static struct span id_of(const struct fast_batch *b) { return span_of(b->head.id, b->head.id_n); }
 
-static enum mr_status answer_ack(struct fast_batch *b, struct span reply, uint64_t seq, bool duplicate, uint64_t count) {
+static enum mr_status answer_ack(struct fast_batch *b, struct span reply, uint64_t seq, bool duplicate,
+                                 uint64_t count) {
     uint8_t out[TEXT_MAX];
     struct text t = text_on(out);
     publish_ack_put(&t, b->head.stream, seq, duplicate, id_of(b), count);
@@ -222,7 +228,8 @@ static enum mr_status ping(struct fast_batch *b, const struct fast_ask *a, struc
     return answer_flow(s, reply, f);
 }
 
-static enum mr_status refused_duplicate(struct fast_batch *b, const struct fast_ask *a, struct span reply, uint64_t seq) {
+static enum mr_status refused_duplicate(struct fast_batch *b, const struct fast_ask *a, struct span reply,
+                                        uint64_t seq) {
     struct js_stream *s = b->head.stream;
     struct flow was = b->f;
     enum mr_status st = MR_OK;
@@ -240,7 +247,8 @@ static enum mr_status refused_duplicate(struct fast_batch *b, const struct fast_
     return st == MR_BUSY ? MR_BUSY : MR_OK;
 }
 
-static enum mr_status refused(struct fast_batch *b, const struct fast_ask *a, struct span reply, const struct js_error *e) {
+static enum mr_status refused(struct fast_batch *b, const struct fast_ask *a, struct span reply,
+                              const struct js_error *e) {
     struct js_stream *s = b->head.stream;
     if (!a->gap_ok && a->seq == 1) {
         if (publish_refuse(s, reply, e) == MR_BUSY) return MR_BUSY;

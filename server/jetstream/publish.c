@@ -130,8 +130,8 @@ enum mr_status publish_refuse(struct js_stream *s, struct span reply, const stru
     return publish_answer(s, reply, span_of(out, error_put(out, sizeof out, s, e)));
 }
 
-void publish_ack_put(struct text *t, const struct js_stream *s, uint64_t seq, bool duplicate, struct span batch,
-                     uint64_t count) {
+void publish_ack_put(struct text *t, const struct js_stream *s, uint64_t seq, bool duplicate,
+                     struct span batch, uint64_t count) {
     text_raw(t, s->ack_head);
     text_u64(t, seq);
     if (duplicate) text_lit(t, ",\"duplicate\": true"); /* the blank is nats-server's */

@@ -22,7 +22,8 @@ struct publish_ask {
 bool publish_ask_get(struct publish_ask *a, const struct js_stream *s, struct span hdr);
 
 /* --- shared with batches (batch.c, fast.c) --- */
-/* A decided answer, behind a barrier: it may depend on messages that are not durable yet. MR_BUSY: nothing happened. */
+/* A decided answer, behind a barrier: it may depend on messages that are not durable yet. MR_BUSY: nothing
+ * happened. */
 enum mr_status publish_answer(struct js_stream *s, struct span reply, struct span text);
 /* The same with an error in a PubAck; nothing when nobody wants to know. */
 enum mr_status publish_refuse(struct js_stream *s, struct span reply, const struct js_error *e);
@@ -31,8 +32,8 @@ void publish_error_get(struct js_error *e, enum mr_status st, const struct mr_ap
 /* An append that will never be durable, or whose stream is gone (s NULL): the note is the reply. */
 void publish_lost(struct js *js, struct js_stream *s, const struct mr_done *d);
 /* A PubAck; batch empty: without batch and count. */
-void publish_ack_put(struct text *t, const struct js_stream *s, uint64_t seq, bool duplicate, struct span batch,
-                     uint64_t count);
+void publish_ack_put(struct text *t, const struct js_stream *s, uint64_t seq, bool duplicate,
+                     struct span batch, uint64_t count);
 void publish_ack_batch(struct js *js, struct js_stream *s, struct span reply, uint64_t seq, struct span batch,
                        uint64_t count);
 

@@ -244,7 +244,8 @@ static void memory_runs_out(void) {
     world_close();
 }
 
-/* The process dies while a batch of many frames is being written: copies of the folder taken in between never hold a part. */
+/* The process dies while a batch of many frames is being written: copies of the folder taken in between never
+ * hold a part. */
 static void a_kill_leaves_all_or_nothing(void) {
     world_new(1);
     struct mr_stream *s = stream_new("S");

@@ -1,5 +1,6 @@
-/* test_js_batch.c - batches of publishes: byte for byte what nats-server answered (data/js/batches.json, written by
- * tests/clients/batches.py), then bounds, idleness, a full engine, restarts and streams that go away. */
+/* test_js_batch.c - batches of publishes: byte for byte what nats-server answered (data/js/batches.json,
+ * written by tests/clients/batches.py), then bounds, idleness, a full engine, restarts and streams that go
+ * away. */
 #include <libgen.h>
 #include <yyjson.h>
 
@@ -14,7 +15,8 @@ static const char *str_at(yyjson_val *arr, size_t i) {
 static void say(struct world *w, yyjson_val *message) {
     const char *subject = str_at(message, 0), *data = str_at(message, 3);
     bool api = strncmp(subject, "$JS.API.", 8) == 0;
-    world_pub(w, w->shards - 1, subject, api ? "_INBOX.api" : str_at(message, 1), str_at(message, 2), span_str(data));
+    world_pub(w, w->shards - 1, subject, api ? "_INBOX.api" : str_at(message, 1), str_at(message, 2),
+              span_str(data));
 }
 
 static void play(unsigned shards) {
@@ -57,18 +59,20 @@ static void as_recorded_on_two_shards(void) { play(2); }
 static void create(struct world *w, const char *name, const char *more) {
     char call[256], body[1024];
     snprintf(call, sizeof call, "STREAM.CREATE.%s", name);
-    snprintf(body, sizeof body, "{\"name\":\"%s\",\"allow_atomic\":true,\"allow_batched\":true%s}", name, more);
+    snprintf(body, sizeof body, "{\"name\":\"%s\",\"allow_atomic\":true,\"allow_batched\":true%s}", name,
+             more);
     const char *got = world_api(w, call, body);
     world_has(got, "\"allow_msg_ttl\":false,\"allow_atomic\":true,\"allow_batched\":true,");
     world_has(got, "\"_nats.req.level\":\"4\"");
     world_forget(w);
 }
 
-static void part(struct world *w, const char *stream, const char *reply, const char *id, unsigned seq, const char *commit,
-                 struct span data) {
+static void part(struct world *w, const char *stream, const char *reply, const char *id, unsigned seq,
+                 const char *commit, struct span data) {
     char hdr[256], more[64] = "";
     if (commit) snprintf(more, sizeof more, "Nats-Batch-Commit: %s\r\n", commit);
-    snprintf(hdr, sizeof hdr, "NATS/1.0\r\nNats-Batch-Id: %s\r\nNats-Batch-Sequence: %u\r\n%s\r\n", id, seq, more);
+    snprintf(hdr, sizeof hdr, "NATS/1.0\r\nNats-Batch-Id: %s\r\nNats-Batch-Sequence: %u\r\n%s\r\n", id, seq,
+             more);
     world_pub(w, w->shards - 1, stream, reply, hdr, data);
 }
 
@@ -172,9 +176,11 @@ static void a_full_engine(void) {
     CHECK_EQ(w->got_n, 2 * BATCHES);
     for (int b = 0; b < BATCHES; b++) {
         char want[128];
-        snprintf(want, sizeof want, "{\"stream\":\"S\",\"seq\":%d,\"batch\":\"b%d\",\"count\":%d}", (b + 1) * (EACH + 1) - 1, b, EACH);
+        snprintf(want, sizeof want, "{\"stream\":\"S\",\"seq\":%d,\"batch\":\"b%d\",\"count\":%d}",
+                 (b + 1) * (EACH + 1) - 1, b, EACH);
         CHECK_STR(w->got[2 * b].data, want);
-        snprintf(want, sizeof want, "{\"stream\":\"S\",\"seq\":%d,\"batch\":\"f%d\",\"count\":1}", (b + 1) * (EACH + 1), b);
+        snprintf(want, sizeof want, "{\"stream\":\"S\",\"seq\":%d,\"batch\":\"f%d\",\"count\":1}",
+                 (b + 1) * (EACH + 1), b);
         CHECK_STR(w->got[2 * b + 1].data, want);
     }
     free(data);
@@ -188,7 +194,8 @@ static void too_many_bytes(void) {
     struct world *w = world_open(1, true);
     create(w, "S", "");
     uint8_t *data = calloc(1, SIZE);
-    for (unsigned i = 1; i <= 49; i++) part(w, "S", i == 48 ? "_INBOX.a" : "", "b", i, NULL, span_of(data, SIZE));
+    for (unsigned i = 1; i <= 49; i++)
+        part(w, "S", i == 48 ? "_INBOX.a" : "", "b", i, NULL, span_of(data, SIZE));
     answers(w, "\"err_code\":10023"); /* 47 MiB were kept */
     CHECK_EQ(batching(w)->atomic_n, 0);
     CHECK_EQ(batching(w)->bytes, 0);
@@ -213,5 +220,6 @@ static void after_a_restart(void) {
     world_close(w);
 }
 
-CHECK_MAIN(CASE(as_recorded), CASE(as_recorded_on_two_shards), CASE(a_thousand_and_no_more), CASE(so_many_at_a_time),
-           CASE(idle_ones_are_forgotten), CASE(a_full_engine), CASE(too_many_bytes), CASE(after_a_restart))
+CHECK_MAIN(CASE(as_recorded), CASE(as_recorded_on_two_shards), CASE(a_thousand_and_no_more),
+           CASE(so_many_at_a_time), CASE(idle_ones_are_forgotten), CASE(a_full_engine), CASE(too_many_bytes),
+           CASE(after_a_restart))

@@ -1,5 +1,5 @@
-/* test_store_batch.c - batches in the log: reserved room is enough whatever the sizes, what was cut in the middle never
- * existed, and one damaged record costs itself only. */
+/* test_store_batch.c - batches in the log: reserved room is enough whatever the sizes, what was cut in the
+ * middle never existed, and one damaged record costs itself only. */
 #include "base/rng.h"
 #include "test_store.h"
 
@@ -10,7 +10,8 @@ static uint8_t batch_flags(size_t i, size_t count) {
 }
 
 /* Reserves and appends count records of these sizes from seq on. Returns the frame of the last. */
-static uint64_t put_batch(struct fixture *f, uint64_t seq, const size_t *sizes, size_t count, uint64_t *locs) {
+static uint64_t put_batch(struct fixture *f, uint64_t seq, const size_t *sizes, size_t count,
+                          uint64_t *locs) {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         struct rec r = make(1, seq + i, sizes[i]);
@@ -70,7 +71,8 @@ static void too_large_is_refused(void) {
     fix_end(f);
 }
 
-/* The log ends at every frame of a batch in turn, as a kill would leave it: only with its last frame is it there. */
+/* The log ends at every frame of a batch in turn, as a kill would leave it: only with its last frame is it
+ * there. */
 static void a_cut_batch_never_existed(void) {
     enum { COUNT = 30 };
     size_t sizes[COUNT];
@@ -86,7 +88,8 @@ static void a_cut_batch_never_existed(void) {
         frame = put_batch(f, 2, sizes, COUNT, locs);
         fix_wait_durable(f, frame);
         fix_kill(f);
-        /* Zeros from the record on: what a power cut leaves of frames in flight. The file is the first one's. */
+        /* Zeros from the record on: what a power cut leaves of frames in flight. The file is the first one's.
+         */
         static const uint8_t zeros[256 << 10];
         uint64_t from = loc_off(locs[(size_t)cut * COUNT / 12]) / 4096 * 4096;
         fix_poke(f, 0, from, zeros, sizeof zeros);
@@ -99,7 +102,8 @@ static void a_cut_batch_never_existed(void) {
         fix_kill(f);
         fix_open(f);
         CHECK_EQ(f->seen_len, 11);
-        for (size_t i = 1; i < f->seen_len; i++) CHECK(f->seen[i].right && f->seen[i].payload == sizes[i + 4]);
+        for (size_t i = 1; i < f->seen_len; i++)
+            CHECK(f->seen[i].right && f->seen[i].payload == sizes[i + 4]);
         fix_end(f);
     }
 }
