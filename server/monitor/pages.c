@@ -174,10 +174,16 @@ struct reply page_jsz(const struct monitor *m) {
 }
 
 struct reply page_subsz(const struct monitor *m) {
+    const struct monitor_counters *c = &m->round.sum;
     struct json_out o;
     yyjson_mut_val *v = json_begin(&o);
     json_stamp(&o, v, m);
-    json_uint(&o, v, "num_subscriptions", m->round.sum.subscriptions);
+    json_uint(&o, v, "num_subscriptions", c->subscriptions);
+    json_uint(&o, v, "num_inserts", c->sub_inserts);
+    json_uint(&o, v, "num_removes", c->sub_removes);
+    json_uint(&o, v, "num_matches", c->sub_matches);
+    double rate = c->sub_matches ? (double)c->sub_cache_hits / (double)c->sub_matches : 0;
+    if (!yyjson_mut_obj_add_real(o.doc, v, "cache_hit_rate", rate)) o.failed = true;
     return json_end(&o, 200, true);
 }
 

@@ -74,6 +74,10 @@ static void add_up(struct monitor_counters *sum, const struct monitor_counters *
     sum->connections += c->connections;
     sum->total_connections += c->total_connections;
     sum->subscriptions += c->subscriptions;
+    sum->sub_inserts += c->sub_inserts;
+    sum->sub_removes += c->sub_removes;
+    sum->sub_matches += c->sub_matches;
+    sum->sub_cache_hits += c->sub_cache_hits;
     sum->in_msgs += c->in_msgs;
     sum->in_bytes += c->in_bytes;
     sum->out_msgs += c->out_msgs;

@@ -560,6 +560,12 @@ static void jsz_and_subsz_and_no_jetstream(void) {
         .streams = 1, .consumers = 2, .messages = 3, .bytes = 4, .subscriptions = 5};
     w->counters[1] = (struct monitor_counters){
         .streams = 10, .consumers = 20, .messages = 30, .bytes = 40, .subscriptions = 50};
+    w->counters[0].sub_inserts = 7;
+    w->counters[1].sub_inserts = 8;
+    w->counters[0].sub_removes = 1;
+    w->counters[0].sub_matches = 6;
+    w->counters[1].sub_matches = 2;
+    w->counters[1].sub_cache_hits = 2;
     yyjson_doc *d = page(w, "/jsz?streams=1&config=true", 200);
     CHECK_EQ(num(d, "/streams"), 11);
     CHECK_EQ(num(d, "/consumers"), 22);
@@ -570,6 +576,10 @@ static void jsz_and_subsz_and_no_jetstream(void) {
     yyjson_doc_free(d);
     d = page(w, "/subscriptionsz", 200);
     CHECK_EQ(num(d, "/num_subscriptions"), 55);
+    CHECK_EQ(num(d, "/num_inserts"), 15);
+    CHECK_EQ(num(d, "/num_removes"), 1);
+    CHECK_EQ(num(d, "/num_matches"), 8);
+    CHECK(yyjson_get_real(yyjson_doc_ptr_get(d, "/cache_hit_rate")) == 0.25);
     yyjson_doc_free(d);
     w->m->server.jetstream = false;
     d = page(w, "/jsz", 200);
