@@ -371,7 +371,7 @@ static void world_close(struct world *w) {
 struct client {
     struct world *w;
     int fd;
-    bool eof;
+    bool eof, reset;
     size_t n, done; /* done: bytes of responses that were looked at */
     char *in;
     int status;
@@ -411,7 +411,7 @@ static void take_in(struct client *c) {
         if (got == 0) c->eof = true;
         c->n += (size_t)got;
     }
-    if (!c->eof && errno != EAGAIN) c->eof = true;
+    if (!c->eof && errno != EAGAIN) c->eof = c->reset = true;
     c->in[c->n] = '\0';
 }
 
@@ -819,6 +819,7 @@ static void refused_and_closed(const char *text, size_t n, int status, const cha
     body_is(&c, body);
     CHECK(header_has(&c, "Connection: close\r\n"));
     hear_end(&c);
+    CHECK(!c.reset); /* which could have overtaken the page */
     hang_up(&c);
     CHECK_EQ(w->questions, 0);
     world_close(w);
