@@ -18,7 +18,8 @@
 #define BUF_MIN ((size_t)2 << 20)
 
 enum err buffer_init(struct store *s, uint64_t next_no) {
-    must(next_no > 0 && s->frames == NULL);
+    must(next_no > 0);
+    must(s->frames == NULL);
     s->buf_cap = align_up(s->cfg.buffer_bytes < BUF_MIN ? BUF_MIN : s->cfg.buffer_bytes, BUF_MIN);
     uint64_t count = 64;
     while (count < s->buf_cap / BUF_ALIGN) count *= 2;
@@ -44,6 +45,8 @@ static bool buffer_empty(const struct store *s) { return s->oldest > s->sealed; 
 
 /* Forgets the oldest frame; false when it is still needed. */
 static bool evict(struct store *s) {
+    must(s->frames != NULL);
+    must(s->oldest <= s->sealed + 1);
     if (buffer_empty(s) || s->oldest > s->written || s->oldest >= s->pinned) {
         s->refused = true;
         return false;
@@ -63,6 +66,7 @@ static void evict_all(struct store *s) {
 }
 
 static size_t buffer_free(struct store *s) {
+    must(s->buf_head <= s->buf_cap);
     if (buffer_empty(s)) return s->buf_cap;
     size_t tail = frame_at(s, s->oldest)->pos;
     return tail < s->buf_head ? s->buf_cap - (s->buf_head - tail) : tail - s->buf_head;
@@ -70,6 +74,7 @@ static size_t buffer_free(struct store *s) {
 
 /* Finds n contiguous bytes at the head, forgetting old frames for it. */
 static bool buffer_room(struct store *s, size_t n, size_t *pos) {
+    must(n % BUF_ALIGN == 0);
     must(n <= s->buf_cap);
     for (;;) {
         size_t tail = buffer_empty(s) ? 0 : frame_at(s, s->oldest)->pos;
@@ -96,6 +101,8 @@ static size_t buffer_normal(const struct store *s) {
 }
 
 void buffer_settle(struct store *s) {
+    must(s->frames != NULL);
+    must(s->durable <= s->written);
     s->pinned = UINT64_MAX;
     s->tick++;
     if (s->buf_cap == buffer_normal(s) || s->filling || s->written < s->sealed) return;
@@ -107,6 +114,7 @@ void buffer_settle(struct store *s) {
 
 /* Makes sure that frames of `bytes` in all can be begun one after the other without a refusal. */
 static enum err buffer_ensure(struct store *s, size_t bytes, size_t count) {
+    must(count > 0);
     size_t want =
         bytes +
         3 * (size_t)s->cfg.frame_max; /* waste at the end of the ring, and the last frame's room to grow */
@@ -135,7 +143,10 @@ static uint64_t place_left(const struct store *s) {
 static enum err begin(struct store *s, size_t cap) {
     uint64_t no = s->sealed + 1;
     size_t pos;
-    must(!s->filling && s->place != NULL && cap % s->block == 0 && cap >= s->block);
+    must(!s->filling);
+    must(s->place != NULL);
+    must(cap % s->block == 0);
+    must(cap >= s->block);
     if (no - s->oldest > s->frames_mask && !evict(s)) return ERR_FULL;
     if (!buffer_room(s, align_up(cap, BUF_ALIGN), &pos) || !buffer_commit(s, pos + cap)) return ERR_FULL;
     *frame_at(s, no) = (struct frame){.seg = s->place,
@@ -159,6 +170,7 @@ enum err frame_begin(struct store *s) {
 }
 
 static enum err frame_empty(struct store *s, unsigned flags) {
+    must(s->place != NULL);
     must(place_left(s) >= s->block);
     enum err e = begin(s, s->block);
     if (!e) frame_finish(s, flags);
@@ -172,6 +184,7 @@ void commit_closing(struct store *s, unsigned flags) {
 
 /* Where the segment would end if the frame being filled were sealed now. */
 static uint64_t left_after(struct store *s) {
+    must(!s->filling || s->place != NULL);
     uint64_t left = place_left(s);
     if (!s->filling) return left;
     return left - align_up(frame_at(s, s->sealed + 1)->used + FRAME_OVERHEAD, s->block);
@@ -179,6 +192,7 @@ static uint64_t left_after(struct store *s) {
 
 /* Only records that are not messages may use the last quarter of the last segment there is. */
 static bool reserved(struct store *s, const struct rec *r, uint64_t left) {
+    must(r->kind < REC_KIND_END);
     if (r->kind != REC_MESSAGE || !s->maker.no_space || s->ready_count || s->batch_reserved) return false;
     if (s->place && left >= s->place->size / 4) return false;
     s->maker.waited = true;
@@ -187,6 +201,8 @@ static bool reserved(struct store *s, const struct rec *r, uint64_t left) {
 
 /* Opens a frame in which `bytes` of frames fit into its segment, after sealing the one being filled. */
 static enum err fresh_frame(struct store *s, const struct rec *r, uint64_t bytes) {
+    must(bytes >= s->block);
+    must(bytes % s->block == 0);
     uint64_t left = left_after(s);
     bool stay = s->place && left >= bytes + s->block;
     if (stay && reserved(s, r, left)) return ERR_NOSPC;
@@ -203,6 +219,9 @@ static enum err fresh_frame(struct store *s, const struct rec *r, uint64_t bytes
 /* --- records --- */
 
 static void account(struct store *s, struct frame *f, uint32_t crc, size_t bytes) {
+    must(s->filling);
+    must(f->state == FRAME_FILLING);
+    must(bytes % REC_ALIGN == 0);
     f->body = crc32c(f->body, &crc, sizeof crc);
     f->used += (uint32_t)bytes;
     f->records++;
@@ -211,11 +230,14 @@ static void account(struct store *s, struct frame *f, uint32_t crc, size_t bytes
 }
 
 static uint8_t *fill_at(struct store *s, struct frame *f, uint64_t *off) {
+    must(f->state == FRAME_FILLING);
+    must(f->used % REC_ALIGN == 0);
     *off = f->off + sizeof(struct frame_header) + f->used;
     return s->buf.p + f->pos + sizeof(struct frame_header) + f->used;
 }
 
 static enum err append_whole(struct store *s, const struct rec *r, size_t bytes, uint64_t *loc) {
+    must(bytes + FRAME_OVERHEAD <= s->cfg.frame_max);
     struct frame *f = frame_at(s, s->sealed + 1);
     bool fits = s->filling && f->used + bytes + FRAME_OVERHEAD <= f->cap;
     if (fits && s->maker.no_space && reserved(s, r, left_after(s))) return ERR_NOSPC;
@@ -239,7 +261,9 @@ static enum err append_run(struct store *s, const struct rec *r, uint64_t *loc) 
     size_t piece = s->cfg.frame_max - FRAME_OVERHEAD - head;
     size_t total = rec_length(r) - sizeof(struct rec_header), count = (total + piece - 1) / piece;
     size_t last = total - (count - 1) * piece;
-    must(count > 0 && last > 0 && piece % REC_ALIGN == 0);
+    must(count > 0);
+    must(last > 0);
+    must(piece % REC_ALIGN == 0);
     uint64_t bytes = (count - 1) * s->cfg.frame_max;
     bytes += align_up(align_up(head + last, REC_ALIGN) + FRAME_OVERHEAD, s->block);
     enum err e = buffer_ensure(s, bytes, count);
@@ -262,6 +286,7 @@ static enum err append_run(struct store *s, const struct rec *r, uint64_t *loc) 
 }
 
 static void note_batch(struct store *s, const struct rec *r, uint64_t loc) {
+    must(loc_seg(loc) > 0);
     bool open = r->kind == REC_MESSAGE && r->flags & REC_F_BATCH && !(r->flags & REC_F_BATCH_END);
     if (!open)
         s->batch_from = 0;
@@ -274,7 +299,9 @@ static void note_batch(struct store *s, const struct rec *r, uint64_t loc) {
  * first record of the next are together more than a frame holds, and a record in pieces leaves one frame of
  * each kind half empty. */
 enum err store_reserve(struct store *s, size_t bytes, size_t count) {
-    must(s->opened && count > 0 && bytes >= count * sizeof(struct rec_header));
+    must(s->opened);
+    must(count > 0);
+    must(bytes >= count * sizeof(struct rec_header));
     if (s->failed) return ERR_FAILED;
     if (bytes > STORE_BATCH_MAX) return ERR_LIMIT;
     const struct rec any = {.kind = REC_MESSAGE};
@@ -301,8 +328,12 @@ enum err store_reserve(struct store *s, size_t bytes, size_t count) {
 }
 
 enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64_t *loc, uint64_t *frame) {
-    must(s->opened && loc != NULL && frame != NULL);
-    must(r->kind > 0 && r->kind < REC_KIND_END && r->kind != REC_FRAGMENT);
+    must(s->opened);
+    must(loc != NULL);
+    must(frame != NULL);
+    must(r->kind > 0);
+    must(r->kind < REC_KIND_END);
+    must(r->kind != REC_FRAGMENT);
     if (s->failed) return ERR_FAILED;
     size_t n = rec_length(r), bytes = align_up(n, REC_ALIGN);
     if (n > REC_SIZE_MAX || r->subject.n > UINT16_MAX) return ERR_LIMIT;

@@ -133,7 +133,9 @@ static struct block *load(struct store *s, struct seg *g, uint64_t index) {
     struct block *b = take(s);
     if (!b) return NULL;
     uint64_t start = index * BLOCK_SIZE;
-    must(start < g->on_disk && g->fd >= 0 && b->state == BLOCK_FREE);
+    must(start < g->on_disk);
+    must(g->fd >= 0);
+    must(b->state == BLOCK_FREE);
     b->key = key_of(g, index);
     uint32_t *bucket = bucket_of(c, b->key);
     b->next = *bucket;
@@ -160,7 +162,8 @@ static struct block *load(struct store *s, struct seg *g, uint64_t index) {
 static void on_loaded(struct io_op *op, int64_t res) {
     struct block *b = container_of(op, struct block, op);
     struct store *s = b->s;
-    must(b->state == BLOCK_LOADING && b->seg->reads > 0);
+    must(b->state == BLOCK_LOADING);
+    must(b->seg->reads > 0);
     b->seg->reads--;
     b->seg = NULL;
     b->why = res < 0 ? (enum err) - res : ERR_OK;
@@ -193,7 +196,8 @@ static void ahead(struct store *s, struct seg *g, uint64_t index) {
 enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, struct store_wait *w,
                    const uint8_t **p, size_t *n) {
     struct cache *c = &s->cache;
-    must(upto <= BLOCK_SIZE && index * BLOCK_SIZE + upto <= g->on_disk);
+    must(upto <= BLOCK_SIZE);
+    must(index * BLOCK_SIZE + upto <= g->on_disk);
     struct block *b = lookup(c, key_of(g, index));
     if (b && b->state == BLOCK_FAILED) {
         enum err why = b->why;
@@ -267,7 +271,8 @@ static enum err survey(struct store *s, struct seg *g, uint64_t off, size_t n, s
 enum err cache_want(struct store *s, struct seg *g, uint64_t off, size_t n, struct store_wait *w) {
     uint64_t first = off / BLOCK_SIZE, last = (off + n - 1) / BLOCK_SIZE;
     size_t missing = 0, loading = 0;
-    must(n > 0 && off + n <= g->on_disk);
+    must(n > 0);
+    must(off + n <= g->on_disk);
     enum err e = survey(s, g, off, n, &missing, &loading);
     if (e || missing + loading == 0) return e;
     if (!room_for(s, missing)) return ERR_FULL;

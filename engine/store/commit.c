@@ -22,7 +22,10 @@ void frame_finish(struct store *s, unsigned flags) {
     uint64_t no = s->sealed + 1;
     struct frame *f = frame_at(s, no);
     struct seg *g = f->seg;
-    must(s->filling && f->state == FRAME_FILLING && g == s->place && f->off == g->end);
+    must(s->filling);
+    must(f->state == FRAME_FILLING);
+    must(g == s->place);
+    must(f->off == g->end);
     must(s->durable < no);
     if (g->size - f->off - align_up(f->used + FRAME_OVERHEAD, s->block) < s->block) flags |= FRAME_LAST;
     if (!f->records) flags |= FRAME_CLOSING;
@@ -63,6 +66,7 @@ void frame_finish(struct store *s, unsigned flags) {
 /* --- failure --- */
 
 void commit_fail(struct store *s, enum err why, const char *what) {
+    must(what != NULL);
     must(why != ERR_OK);
     if (s->failed) return;
     s->failed = true;
@@ -73,12 +77,14 @@ void commit_fail(struct store *s, enum err why, const char *what) {
 }
 
 void commit_nudge(struct store *s) {
-    must(s->durable <= s->written && s->written <= s->sealed);
+    must(s->durable <= s->written);
+    must(s->written <= s->sealed);
     if (!s->failed && s->owner.on_commit) s->owner.on_commit(s->owner.ctx, s->written, s->durable);
 }
 
 static void durable_to(struct store *s, uint64_t no) {
-    must(no >= s->durable && no <= s->written);
+    must(no >= s->durable);
+    must(no <= s->written);
     s->durable = no;
     if (no >= s->oldest && frame_at(s, no)->through > s->proof) s->proof = frame_at(s, no)->through;
 }
@@ -120,7 +126,11 @@ static void sync_next(struct store *s) {
 }
 
 static void sync_start(struct store *s) {
-    must(!s->sync_busy && list_empty(&s->syncing));
+    must(s->cfg.interval);
+    must(!s->failed);
+    must(s->written > s->durable);
+    must(!s->sync_busy);
+    must(list_empty(&s->syncing));
     list_each(l, next, &s->dirty) {
         list_del(l);
         list_add_tail(&s->syncing, l);
@@ -133,6 +143,7 @@ static void sync_start(struct store *s) {
 
 /* When the next sync is due; 0: now. */
 static uint64_t sync_due(const struct store *s) {
+    must(s->durable <= s->written);
     if (!s->cfg.interval || s->sync_busy || s->failed || s->written == s->durable) return UINT64_MAX;
     if (s->sync_wanted > s->durable && s->written >= s->sync_wanted) return 0;
     return s->sync_from_ns ? s->sync_from_ns + (uint64_t)s->cfg.interval_ns : 0;
@@ -141,6 +152,8 @@ static uint64_t sync_due(const struct store *s) {
 /* --- writes --- */
 
 static void advance(struct store *s) {
+    must(s->written <= s->submitted);
+    must(!s->failed);
     uint64_t before = s->written;
     while (s->written < s->submitted) {
         struct frame *f = frame_at(s, s->written + 1);
@@ -162,7 +175,8 @@ static void on_written(struct io_op *op, int64_t res) {
     struct slot *slot = container_of(op, struct slot, op);
     struct store *s = slot->s;
     struct frame *f = frame_at(s, slot->no);
-    must(f->state == FRAME_FLYING && s->flying > 0);
+    must(f->state == FRAME_FLYING);
+    must(s->flying > 0);
     s->flying--;
     slot->no = 0;
     s->stats.write_ns_last = (int64_t)(io_now(s->io) - slot->started_ns);
@@ -179,6 +193,8 @@ static void on_written(struct io_op *op, int64_t res) {
 }
 
 static struct slot *slot_free(struct store *s) {
+    must(s->cfg.frames_in_flight > 0);
+    must(s->cfg.frames_in_flight <= SLOTS_MAX);
     if (s->flying >= s->cfg.frames_in_flight) return NULL;
     for (size_t i = 0; i < s->cfg.frames_in_flight; i++) {
         if (!s->slots[i].no) return &s->slots[i];
@@ -188,7 +204,10 @@ static struct slot *slot_free(struct store *s) {
 
 static void submit(struct store *s, struct slot *slot, uint64_t no) {
     struct frame *f = frame_at(s, no);
-    must(f->state == FRAME_SEALED && f->seg->headed && f->seg->fd >= 0 && !slot->op.busy);
+    must(f->state == FRAME_SEALED);
+    must(f->seg->headed);
+    must(f->seg->fd >= 0);
+    must(!slot->op.busy);
     slot->s = s;
     slot->no = no;
     slot->started_ns = io_now(s->io);
@@ -207,6 +226,8 @@ static void submit(struct store *s, struct slot *slot, uint64_t no) {
 }
 
 static void submit_sealed(struct store *s) {
+    must(s->submitted <= s->sealed);
+    must(!s->failed);
     struct slot *slot;
     while (s->submitted < s->sealed && (slot = slot_free(s)) && frame_at(s, s->submitted + 1)->seg->headed) {
         submit(s, slot, s->submitted + 1);
@@ -221,6 +242,8 @@ static bool must_go(const struct store *s, uint64_t now) {
 
 /* May the frame being filled be sealed now, or is it better that it fills while others are in flight? */
 static bool worth_sealing(struct store *s) {
+    must(s->filling);
+    must(s->submitted <= s->sealed);
     uint32_t waiting = s->flying + (uint32_t)(s->sealed - s->submitted);
     if (waiting >= s->cfg.frames_in_flight) return false;
     return waiting == 0 || frame_at(s, s->sealed + 1)->used >= SEAL_BYTES * waiting;
@@ -252,6 +275,7 @@ void store_commit(struct store *s) {
 static uint64_t sooner(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 uint64_t store_deadline(const struct store *s) {
+    must(s->opened);
     if (s->failed) return UINT64_MAX;
     if (s->refused) return 0;
     uint64_t due = sooner(closing_due(s), sync_due(s));
@@ -265,5 +289,7 @@ uint64_t store_deadline(const struct store *s) {
 }
 
 size_t store_backlog(const struct store *s) {
+    must(s->opened);
+    must(s->backlog == 0 || s->written < s->sealed);
     return s->backlog + (s->filling ? frame_at((struct store *)s, s->sealed + 1)->used : 0);
 }

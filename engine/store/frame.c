@@ -29,7 +29,8 @@ size_t rec_size(size_t subject, size_t hdr, size_t payload) {
 }
 
 static uint32_t head_seal(struct rec_header *h, uint64_t epoch, uint64_t off) {
-    must(off % REC_ALIGN == 0 && h->size >= sizeof *h);
+    must(off % REC_ALIGN == 0);
+    must(h->size >= sizeof *h);
     h->head_crc = crc32c(rec_seed(epoch, off), h, REC_HEAD_PART);
     return h->head_crc;
 }
@@ -41,7 +42,10 @@ static uint8_t *put(uint8_t *to, struct span s) {
 
 uint32_t rec_put(uint8_t *at, const struct rec *r, uint64_t epoch, uint64_t off) {
     size_t n = rec_length(r), padded = align_up(n, REC_ALIGN);
-    must(r->kind > 0 && r->kind < REC_KIND_END && r->subject.n <= UINT16_MAX && n <= UINT32_MAX);
+    must(r->kind > 0);
+    must(r->kind < REC_KIND_END);
+    must(r->subject.n <= UINT16_MAX);
+    must(n <= UINT32_MAX);
     struct rec_header h = {
         .size = (uint32_t)n,
         .kind = r->kind,
@@ -77,7 +81,9 @@ static void body_slice(uint8_t *to, const struct rec *r, size_t from, size_t n) 
 uint32_t rec_put_fragment(uint8_t *at, const struct rec *r, size_t from, size_t n, uint64_t epoch,
                           uint64_t off) {
     size_t total = rec_length(r) - sizeof(struct rec_header);
-    must(n > 0 && from + n <= total && total <= REC_SIZE_MAX);
+    must(n > 0);
+    must(from + n <= total);
+    must(total <= REC_SIZE_MAX);
     struct frag_header f = {
         .total = (uint32_t)total,
         .offset = (uint32_t)from,
@@ -118,7 +124,8 @@ bool rec_split(const uint8_t *body, size_t n, size_t subject, size_t hdr, struct
 enum rec_state rec_check(const uint8_t *p, size_t room, uint64_t epoch, uint64_t off, struct rec *out,
                          size_t *size) {
     struct rec_header h;
-    must(out != NULL && size != NULL);
+    must(out != NULL);
+    must(size != NULL);
     if (!rec_head(p, room, epoch, off, &h)) return REC_STATE_NO_HEAD;
     if (align_up(h.size, REC_ALIGN) > room) return REC_STATE_NO_HEAD;
     *size = align_up(h.size, REC_ALIGN);
@@ -136,8 +143,11 @@ static uint32_t frame_crc(const struct frame_header *h) {
 }
 
 void frame_seal(uint8_t *mem, struct frame_header *h, uint32_t block) {
-    must(block >= 512 && (block & (block - 1)) == 0 && h->off % block == 0);
-    must(h->used % REC_ALIGN == 0 && h->durable_through < h->frame_no);
+    must(block >= 512);
+    must((block & (block - 1)) == 0);
+    must(h->off % block == 0);
+    must(h->used % REC_ALIGN == 0);
+    must(h->durable_through < h->frame_no);
     h->magic = FRAME_MAGIC;
     h->size = (uint32_t)align_up(h->used + FRAME_OVERHEAD, block);
     must(h->size <= FRAME_SIZE_MAX);
@@ -170,7 +180,9 @@ bool frame_whole(const uint8_t *p, const struct frame_header *h) {
 
 void seg_header_seal(struct seg_header *h) {
     memcpy(h->magic, SEG_MAGIC, sizeof h->magic);
-    must(h->segno > 0 && h->epoch != 0 && h->size > SEG_HEADERS_BYTES);
+    must(h->segno > 0);
+    must(h->epoch != 0);
+    must(h->size > SEG_HEADERS_BYTES);
     h->crc = crc32c(0, h, offsetof(struct seg_header, crc));
 }
 

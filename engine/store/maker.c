@@ -20,20 +20,24 @@ static void step(struct store *s);
 static void on_done(struct io_op *op, int64_t res);
 
 void maker_init(struct store *s) {
+    must(s->maker.seg == NULL);
     s->maker.stage = MAKER_IDLE;
     s->maker.op.on_done = on_done;
-    must(s->maker.mem.committed >= FILL_STEP && s->maker.block != NULL);
+    must(s->maker.mem.committed >= FILL_STEP);
+    must(s->maker.block != NULL);
 }
 
 bool maker_busy(const struct store *s) { return s->maker.op.busy; }
 
 static uint32_t ready_target(const struct store *s) {
+    must(s->cfg.seg_min > 0);
     if (s->cfg.seg_ready) return s->cfg.seg_ready;
     return s->segs_len && s->segs[s->segs_len - 1]->size >= 4 * s->cfg.seg_min ? 2 : 1;
 }
 
 /* An unused log prepares nothing: it stays as small as it was created. */
 bool maker_wanted(const struct store *s) {
+    must((s->maker.stage == MAKER_IDLE) == (s->maker.seg == NULL));
     if (s->maker.stage != MAKER_IDLE || s->failed || s->closing) return false;
     if (s->maker.waited) return true;
     return s->appended > 0 && s->ready_count < ready_target(s) &&
@@ -43,6 +47,7 @@ bool maker_wanted(const struct store *s) {
 /* --- beginnings and ends --- */
 
 static struct seg *recycled(struct store *s, uint64_t size) {
+    must(size >= s->cfg.seg_min);
     list_each(l, next, &s->free) {
         struct seg *g = container_of(l, struct seg, link);
         if (g->reads || g->size < s->maker.want || g->size < size / 2) continue;
@@ -54,6 +59,8 @@ static struct seg *recycled(struct store *s, uint64_t size) {
 }
 
 static void no_space(struct store *s, enum err why) {
+    must(why != ERR_OK);
+    must(s->maker.stage == MAKER_IDLE);
     struct maker *m = &s->maker;
     if (!m->no_space) {
         log_line(&s->log, LOG_WARN, "log %04x: no segment can be prepared: %s; trying again", s->cfg.log,
@@ -65,6 +72,9 @@ static void no_space(struct store *s, enum err why) {
 }
 
 static void give_up(struct store *s, enum err why) {
+    must(why != ERR_OK);
+    must(s->maker.seg != NULL);
+    must(!s->maker.op.busy);
     struct maker *m = &s->maker;
     struct seg *g = m->seg;
     m->seg = NULL;
@@ -86,6 +96,9 @@ static void give_up(struct store *s, enum err why) {
 }
 
 static void finish(struct store *s) {
+    must(s->maker.seg != NULL);
+    must(!s->maker.seg->headed);
+    must(s->maker.seg->segno > 0);
     struct maker *m = &s->maker;
     struct seg *g = m->seg;
     m->seg = NULL;
@@ -101,6 +114,7 @@ static void finish(struct store *s) {
 }
 
 static void space_is_there(struct store *s) {
+    must(s->maker.stage > MAKER_ALLOCATE);
     struct maker *m = &s->maker;
     m->no_space = false;
     m->tell |= m->waited;
@@ -114,6 +128,8 @@ static void tell(struct store *s) {
 }
 
 static enum err begin_fresh(struct store *s, uint64_t size) {
+    must(s->maker.seg == NULL);
+    must(size % SEG_SIZE_STEP == 0);
     struct maker *m = &s->maker;
     struct seg *g = seg_new(s, s->next_file);
     if (!g) return ERR_NOMEM;
@@ -131,6 +147,9 @@ static enum err begin_fresh(struct store *s, uint64_t size) {
 }
 
 static enum err begin_recycled(struct store *s, struct seg *g) {
+    must(s->maker.seg == NULL);
+    must(g->state == SEG_FREE);
+    must(g->reads == 0);
     struct maker *m = &s->maker;
     if (g->fd < 0) {
         enum err e = seg_open_file(s, g, false);
@@ -148,7 +167,8 @@ static enum err begin_recycled(struct store *s, struct seg *g) {
 
 static void begin(struct store *s) {
     struct maker *m = &s->maker;
-    must(m->stage == MAKER_IDLE && !m->op.busy);
+    must(m->stage == MAKER_IDLE);
+    must(!m->op.busy);
     uint64_t size = seg_next_size(s);
     if (size < m->want) size = m->want;
     struct seg *g = recycled(s, size);
@@ -181,6 +201,8 @@ static void submit(struct store *s, enum io_kind kind, int fd, void *buf, size_t
 
 /* Zeros wait for commits, unless the log is eating into its segment faster than the next one gets ready. */
 static bool may_zero(const struct store *s) {
+    must(s->maker.seg != NULL);
+    must(s->maker.zero_off >= SEG_HEADERS_BYTES);
     const struct maker *m = &s->maker;
     if (!s->flying && s->submitted == s->sealed) return true;
     if (!s->place) return true;
@@ -189,6 +211,8 @@ static bool may_zero(const struct store *s) {
 }
 
 static void write_header(struct store *s, uint64_t off) {
+    must(s->maker.seg != NULL);
+    must(off == 0 || off == SEG_HEADER_COPY);
     struct seg *g = s->maker.seg;
     uint8_t *buf = s->maker.block;
     if (off == 0) {
@@ -204,7 +228,8 @@ static void write_header(struct store *s, uint64_t off) {
 static void step(struct store *s) {
     struct maker *m = &s->maker;
     struct seg *g = m->seg;
-    must(g != NULL && g->fd >= 0);
+    must(g != NULL);
+    must(g->fd >= 0);
     if (m->taken && m->stage < MAKER_HEAD) m->stage = MAKER_HEAD;
     switch (m->stage) {
     case MAKER_ALLOCATE: submit(s, IO_OP_FALLOCATE, g->fd, NULL, g->size, 0, 0); break;
@@ -224,6 +249,8 @@ static void step(struct store *s) {
 
 /* The stage after a completed one. */
 static enum maker_stage next_stage(struct maker *m) {
+    must(m->stage != MAKER_IDLE);
+    must(m->seg != NULL);
     switch (m->stage) {
     case MAKER_ZERO:
         m->zero_off += m->op.len;
@@ -239,7 +266,8 @@ static enum maker_stage next_stage(struct maker *m) {
 static void on_done(struct io_op *op, int64_t res) {
     struct store *s = container_of(op, struct store, maker.op);
     struct maker *m = &s->maker;
-    must(m->stage != MAKER_IDLE && m->seg != NULL);
+    must(m->stage != MAKER_IDLE);
+    must(m->seg != NULL);
     bool allocated = m->stage == MAKER_ALLOCATE;
     if (res == -(int64_t)ERR_UNSUPPORTED && allocated) res = 0; /* the zeros allocate then */
     if (op->kind == IO_OP_WRITE && res >= 0 && (size_t)res != op->len) res = -(int64_t)ERR_IO;
@@ -269,7 +297,9 @@ void maker_run(struct store *s) {
 
 struct seg *maker_take(struct store *s) {
     struct maker *m = &s->maker;
-    must(m->stage > MAKER_ALLOCATE && m->seg != NULL && !m->taken);
+    must(m->stage > MAKER_ALLOCATE);
+    must(m->seg != NULL);
+    must(!m->taken);
     struct seg *g = m->seg;
     if (m->stage < MAKER_HEAD) seg_number(s, g);
     if (m->stage < MAKER_SYNC) s->stats.dry++;

@@ -85,6 +85,8 @@ enum mem_pages memlog_pages(const struct memlog *m) { return m->mem.pages; }
 /* --- slabs --- */
 
 static size_t find_free(const struct memlog *m, size_t n) {
+    must(n > 0);
+    must(m->top <= m->count);
     for (size_t i = 0, run = 0; m->free >= n && i < m->top; i++) {
         run = m->slabs[i].held ? 0 : run + 1;
         if (run == n) return i + 1 - n;
@@ -112,8 +114,10 @@ static enum err slabs_take(struct memlog *m, size_t n, size_t *at) {
 }
 
 static void slabs_give(struct memlog *m, size_t at) {
+    must(m->held >= m->slabs[at].span);
     size_t n = m->slabs[at].span;
-    must(n > 0 && m->slabs[at].live == 0);
+    must(n > 0);
+    must(m->slabs[at].live == 0);
     region_release(&m->mem, at * SLAB, n * SLAB);
     for (size_t i = at; i < at + n; i++) m->slabs[i] = (struct slab){0};
     m->free += n;
@@ -123,6 +127,7 @@ static void slabs_give(struct memlog *m, size_t at) {
 /* --- headers --- */
 
 static bool packs(const struct rec *r, int64_t base) {
+    must(r->subject.n <= UINT16_MAX);
     return r->kind == REC_MESSAGE && r->flags == 0 && r->seq >> SEQ_BITS == 0 &&
            r->stream >> STREAM_BITS == 0 && r->ts >= base && (uint64_t)(r->ts - base) >> TIME_BITS == 0 &&
            r->subject.n >> SUBJECT_BITS == 0 && r->hdr.n >> HDR_BITS == 0;
@@ -177,7 +182,9 @@ static void get_rec(const uint8_t *at, int64_t base, struct rec *out) {
 
 enum err memlog_append(struct memlog *m, const struct rec *r, uint64_t *loc) {
     size_t body = r->subject.n + r->hdr.n + r->payload.n;
-    must(r->kind > 0 && r->kind < REC_KIND_END && r->subject.n <= UINT16_MAX);
+    must(r->kind > 0);
+    must(r->kind < REC_KIND_END);
+    must(r->subject.n <= UINT16_MAX);
     if (body > REC_SIZE_MAX) return ERR_LIMIT;
     size_t most = align_up(HEAD + sizeof(struct long_head) + body, MEM_ALIGN), at = m->current;
     if (most > SLAB || at == SIZE_MAX || m->slabs[at].used + most > SLAB) {
@@ -205,6 +212,7 @@ enum err memlog_append(struct memlog *m, const struct rec *r, uint64_t *loc) {
 }
 
 enum err memlog_read(struct memlog *m, uint64_t loc, struct rec *out) {
+    must(out != NULL);
     size_t at = (size_t)(loc >> 32);
     if (at >= m->top || !m->slabs[at].span || !m->slabs[at].live) return ERR_NONE;
     size_t off = (size_t)(loc & UINT32_MAX) * MEM_ALIGN;
@@ -215,7 +223,8 @@ enum err memlog_read(struct memlog *m, uint64_t loc, struct rec *out) {
 
 void memlog_dead(struct memlog *m, uint64_t loc) {
     size_t at = (size_t)(loc >> 32);
-    must(at < m->top && m->slabs[at].live > 0);
+    must(at < m->top);
+    must(m->slabs[at].live > 0);
     if (--m->slabs[at].live > 0) return;
     if (at == m->current)
         m->slabs[at].used = 0; /* empty: filled from its start again */

@@ -83,10 +83,12 @@ static enum err read_buffered(struct store *s, struct frame *f, uint64_t no, uin
                               uint32_t *length) {
     struct rec_header h;
     const uint8_t *p = s->buf.p + f->pos + (off - f->off);
-    must(off >= f->off + sizeof(struct frame_header) && f->state != FRAME_GONE);
+    must(off >= f->off + sizeof(struct frame_header));
+    must(f->state != FRAME_GONE);
     memcpy(&h, p, sizeof h);
-    must(h.size >= sizeof h && h.kind < REC_KIND_END &&
-         off + h.size <= f->off + sizeof(struct frame_header) + f->used);
+    must(h.size >= sizeof h);
+    must(h.kind < REC_KIND_END);
+    must(off + h.size <= f->off + sizeof(struct frame_header) + f->used);
     *out = (struct rec){.kind = h.kind, .flags = h.flags, .stream = h.stream, .seq = h.seq, .ts = h.ts};
     bool split = rec_split(p + sizeof h, h.size - sizeof h, h.subject_size, h.hdr_size, out);
     must(split);
@@ -282,7 +284,10 @@ static enum err read_gathered(struct store *s, uint64_t loc, const struct rec *f
 
 enum err store_read(struct store *s, uint64_t loc, struct store_wait *w, struct rec *out) {
     uint32_t length;
-    must(s->opened && out != NULL && w != NULL && !w->waiting);
+    must(s->opened);
+    must(out != NULL);
+    must(w != NULL);
+    must(!w->waiting);
     s->stats.reads++;
     struct gather *t = gather_find(s, loc);
     if (loc && t) return read_gathered(s, loc, NULL, w, out);

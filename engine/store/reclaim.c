@@ -24,11 +24,14 @@ void store_dead(struct store *s, uint64_t loc, size_t bytes) {
 }
 
 static bool batch_gone(const struct store *s, const struct seg *g) {
+    must(g->needs < g->segno);
     const struct seg *from = g->needs ? seg_find(s, g->needs) : NULL;
     return !from || from->live == 0;
 }
 
 static bool dead(const struct store *s, const struct seg *g) {
+    must(g->state != SEG_FREE);
+    must(s->proof <= s->durable);
     return g->state == SEG_SEALED && g->live == 0 && g->dead_at <= s->durable && g->last_no <= s->proof &&
            batch_gone(s, g) && list_empty(&g->dirty) && !s->sync_busy;
 }
@@ -46,6 +49,7 @@ static void on_removed(struct io_op *op, int64_t res) {
 }
 
 static void removal_sync(struct store *s) {
+    must(s->dirfd >= 0);
     if (s->unlink_op.busy || list_empty(&s->unlinked)) return;
     for (struct list *l; (l = list_pop(&s->unlinked));) list_add_tail(&s->unlinking, l);
     s->unlink_op.kind = IO_OP_FSYNC;
@@ -56,6 +60,7 @@ static void removal_sync(struct store *s) {
 
 /* Free files beyond what the maker will use soon. */
 static void trim(struct store *s) {
+    must(s->free_count > 0 || list_empty(&s->free));
     list_each(l, next, &s->free) {
         if (s->free_count <= FREE_MAX) return;
         struct seg *g = container_of(l, struct seg, link);
@@ -71,7 +76,8 @@ static void trim(struct store *s) {
 }
 
 void reclaim_free(struct store *s, struct seg *g) {
-    must(g != s->place && list_empty(&g->link));
+    must(g != s->place);
+    must(list_empty(&g->link));
     g->state = SEG_FREE;
     list_add_tail(&s->free, &g->link);
     s->free_count++;
@@ -81,6 +87,8 @@ void reclaim_free(struct store *s, struct seg *g) {
 /* --- asking and taking --- */
 
 static void take_back(struct store *s, uint64_t upto) {
+    must(upto > 0);
+    must(upto < s->next_segno);
     for (size_t i = 0; i < s->segs_len;) {
         struct seg *g = s->segs[i];
         if (g->segno > upto) break;
@@ -94,6 +102,7 @@ static void take_back(struct store *s, uint64_t upto) {
 }
 
 static void ask(struct store *s) {
+    must(!s->rewrite_asked);
     uint64_t total = 0, waste = 0, last = 0;
     for (size_t i = 0; i < s->segs_len; i++) {
         struct seg *g = s->segs[i];
@@ -112,6 +121,8 @@ static void ask(struct store *s) {
 }
 
 void store_rewritten(struct store *s, uint64_t segno) {
+    must(s->opened);
+    must(segno > 0);
     must(s->rewrite_asked >= segno);
     if (s->rewrite_asked != segno) return;
     s->rewrite_done_at = s->filling ? s->sealed + 1 : s->sealed;
@@ -119,6 +130,8 @@ void store_rewritten(struct store *s, uint64_t segno) {
 }
 
 void reclaim_run(struct store *s) {
+    must(s->opened);
+    must(!s->failed);
     if (s->closing) return;
     if (s->rewrite_asked && s->rewrite_done_at && s->durable >= s->rewrite_done_at) {
         take_back(s, s->rewrite_asked);

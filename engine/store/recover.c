@@ -24,6 +24,7 @@
 /* --- loading the segments --- */
 
 static bool header_copy(struct window *w, struct seg *g, uint64_t off, struct seg_header *h, bool *blank) {
+    must(off == 0 || off == SEG_HEADER_COPY);
     const uint8_t *p = window_at(w, g, off, SEG_HEADER_COPY);
     if (!p) return false;
     for (size_t i = 0; i < sizeof *h; i++) *blank = *blank && p[i] == 0;
@@ -32,6 +33,8 @@ static bool header_copy(struct window *w, struct seg *g, uint64_t off, struct se
 }
 
 static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h) {
+    must(seg_header_ok(h));
+    must(g->segno == 0);
     if (h->version != FORMAT_VERSION) return ERR_FORMAT;
     if (memcmp(h->uuid, s->cfg.uuid, sizeof h->uuid) != 0 || h->log != s->cfg.log) return ERR_FOREIGN;
     bool sane = h->block >= 512 && h->block <= SEG_HEADERS_BYTES && (h->block & (h->block - 1)) == 0 &&
@@ -51,6 +54,7 @@ static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h
 }
 
 static void quarantine(struct store *s, struct seg *g) {
+    must(g->segno == 0);
     char name[16], bad[16];
     seg_name(g, name);
     snprintf(bad, sizeof bad, "%08x.bad", g->file);
@@ -66,6 +70,7 @@ static void quarantine(struct store *s, struct seg *g) {
 }
 
 static enum err load(struct recovery *r, uint32_t file) {
+    must(!r->s->opened);
     struct store *s = r->s;
     struct seg *g = seg_new(s, file);
     if (!g) return ERR_NOMEM;
@@ -113,6 +118,8 @@ static bool segment_file(const char *name, const char *suffix, uint32_t *file) {
 }
 
 static enum err load_all(struct recovery *r) {
+    must(r->s->dirfd >= 0);
+    must(r->s->segs_len == 0);
     struct store *s = r->s;
     struct io_dirent_list names;
     enum err e = io_dir_list(s->io, s->dirfd, &names);
@@ -130,6 +137,7 @@ static enum err load_all(struct recovery *r) {
 
 /* Writing that went on in a segment gave up what follows in the segments before it. */
 static enum err set_limits(struct recovery *r) {
+    must(r->limits == NULL);
     struct store *s = r->s;
     r->limits = calloc(s->segs_len + 1, sizeof *r->limits);
     if (!r->limits) return ERR_NOMEM;
@@ -146,6 +154,8 @@ static enum err set_limits(struct recovery *r) {
 
 /* Were frames up to n durable? Looks at what lies behind the place reading has come to, each place once. */
 static bool proven(struct recovery *r, size_t seg, uint64_t off, uint64_t n) {
+    must(seg < r->s->segs_len);
+    must(n > 0);
     struct store *s = r->s;
     uint64_t limit = r->limits[seg];
     if (limit != UINT64_MAX && limit - 1 > r->known) r->known = limit - 1;
@@ -170,6 +180,8 @@ static bool proven(struct recovery *r, size_t seg, uint64_t off, uint64_t n) {
 
 /* No header says which frames these were. They count only when all that is missing was durable. */
 static bool salvage_unknown(struct recovery *r, struct seg *g, uint64_t from, uint64_t to, bool counts) {
+    must(from <= to);
+    must(to <= g->size);
     while (from < to) {
         size_t n = to - from < FRAME_SIZE_MAX ? (size_t)(to - from) : FRAME_SIZE_MAX;
         const uint8_t *p = window_at(&r->win, g, from, n);
@@ -187,6 +199,9 @@ static bool salvage_unknown(struct recovery *r, struct seg *g, uint64_t from, ui
 /* Frames up to number `upto` between two places in segment i are not whole but were durable; all: others are
  * not missing. */
 static void salvage(struct recovery *r, size_t i, uint64_t from, uint64_t to, uint64_t upto, bool all) {
+    must(i < r->s->segs_len);
+    must(from >= SEG_HEADERS_BYTES);
+    must(upto >= r->next);
     struct seg *g = r->s->segs[i];
     uint64_t at = from;
     while (at < to && !r->win.why) {
@@ -210,6 +225,8 @@ static void salvage(struct recovery *r, size_t i, uint64_t from, uint64_t to, ui
 /* Frames up to number `upto` are missing since the last whole one: what can be said of them was in these
  * places. */
 static void salvage_stops(struct recovery *r, uint64_t upto, bool all) {
+    must(r->stops_len <= sizeof r->stops / sizeof *r->stops);
+    must(upto >= r->next);
     for (size_t i = 0; i < r->stops_len; i++) {
         struct stop t = r->stops[i];
         struct found f;
@@ -223,6 +240,8 @@ static void salvage_stops(struct recovery *r, uint64_t upto, bool all) {
  * where the frames missing before it should be, 0: none. false: some of them were in flight, and the log ends
  * before those. */
 static bool close_gap(struct recovery *r, size_t i, uint64_t off, uint64_t skipped_from, uint64_t m) {
+    must(i < r->s->segs_len);
+    must(!r->at_end);
     must(m >= r->next);
     if (m == r->next ||
         (r->first && !r->stops_len && !skipped_from)) { /* nothing missing, or recycled before this one */
@@ -266,6 +285,8 @@ static void progress(struct recovery *r, const struct seg *g) {
 
 /* Takes the whole frame at off in; false when it does not follow what was read. */
 static bool take(struct recovery *r, size_t i, uint64_t off, const struct frame_header *h, const uint8_t *p) {
+    must(h->off == off);
+    must(off + h->size <= r->s->segs[i]->size);
     struct seg *g = r->s->segs[i];
     if (h->frame_no < r->next || h->frame_no >= r->limits[i]) return false;
     if (h->frame_no > r->next) {
@@ -293,6 +314,8 @@ static bool take(struct recovery *r, size_t i, uint64_t off, const struct frame_
 
 /* The place at off is not the next frame. Where to go on in this segment; 0: nowhere. */
 static uint64_t skip(struct recovery *r, size_t i, uint64_t off) {
+    must(off >= SEG_HEADERS_BYTES);
+    must(!r->at_end);
     struct seg *g = r->s->segs[i];
     uint64_t at = off, to = g->size;
     struct found f;
@@ -316,6 +339,8 @@ static uint64_t skip(struct recovery *r, size_t i, uint64_t off) {
 }
 
 static void walk_segment(struct recovery *r, size_t i) {
+    must(r->next > 0);
+    must(r->limits[i] > 0);
     struct seg *g = r->s->segs[i];
     uint64_t off = SEG_HEADERS_BYTES, begins = g->first_frame;
     g->end = g->on_disk = off;
@@ -338,6 +363,8 @@ static void walk_segment(struct recovery *r, size_t i) {
 }
 
 static enum err walk(struct recovery *r) {
+    must(r->limits == NULL);
+    must(r->next == 1);
     struct store *s = r->s;
     enum err e = load_all(r);
     if (!e) e = set_limits(r);
@@ -354,7 +381,8 @@ static enum err walk(struct recovery *r) {
 
 enum err recover(struct store *s) {
     struct recovery r = {.s = s, .next = 1, .first = true, .last_seg = SIZE_MAX};
-    must(!s->opened && s->segs_len == 0);
+    must(!s->opened);
+    must(s->segs_len == 0);
     s->next_segno = 1;
     replay_init(&r.replay, s);
     r.progress_ns = io_now(s->io) + PROGRESS_NS;

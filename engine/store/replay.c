@@ -16,7 +16,8 @@ struct held {
 };
 
 void replay_init(struct replay *y, struct store *s) {
-    must(s != NULL && !s->opened);
+    must(s != NULL);
+    must(!s->opened);
     *y = (struct replay){.s = s};
 }
 
@@ -26,6 +27,7 @@ void replay_deinit(struct replay *y) {
 }
 
 static bool room(struct replay *y, uint8_t **p, size_t *cap, size_t need) {
+    must(need > 0);
     if (need <= *cap) return true;
     size_t n = *cap ? *cap : 4096;
     while (n < need) n *= 2;
@@ -40,6 +42,8 @@ static bool room(struct replay *y, uint8_t **p, size_t *cap, size_t need) {
 }
 
 static void apply(struct replay *y, const struct rec *r, uint64_t loc) {
+    must(r->kind != REC_FRAGMENT);
+    must(loc_off(loc) >= SEG_HEADERS_BYTES);
     struct store *s = y->s;
     if (r->kind == REC_MESSAGE || r->kind == REC_MOVED) {
         struct seg *g = seg_find(s, loc_seg(loc));
@@ -58,6 +62,7 @@ static void batch_drop(struct replay *y) {
 }
 
 static void batch_hold(struct replay *y, const struct rec *r, uint64_t loc) {
+    must(r->kind == REC_MESSAGE);
     size_t body = r->subject.n + r->hdr.n + r->payload.n, at = y->batch_used;
     size_t need = sizeof(struct held) + align_up(body, _Alignof(struct held));
     if (!room(y, &y->batch, &y->batch_cap, at + need)) return;
@@ -75,6 +80,8 @@ static void batch_hold(struct replay *y, const struct rec *r, uint64_t loc) {
 
 /* The end came: every record counts, and every segment it touches holds on to its first. */
 static void batch_release(struct replay *y, uint64_t last_seg) {
+    must(y->batch_seg > 0);
+    must(last_seg >= y->batch_seg);
     for (size_t i = 0; i < y->s->segs_len; i++) {
         struct seg *g = y->s->segs[i];
         if (g->segno > y->batch_seg && g->segno <= last_seg) g->needs = y->batch_seg;
@@ -91,6 +98,7 @@ static void batch_release(struct replay *y, uint64_t last_seg) {
 }
 
 static void deliver(struct replay *y, const struct rec *r, uint64_t loc) {
+    must(r->kind != REC_FRAGMENT);
     bool part = r->kind == REC_MESSAGE; /* a copy that compaction made stands for itself */
     bool end = part && r->flags & REC_F_BATCH_END, inside = part && r->flags & REC_F_BATCH;
     bool begin = part && r->flags & REC_F_BATCH_BEGIN;
@@ -115,6 +123,8 @@ static void batch_end_damaged(struct replay *y, const struct rec *r, uint64_t se
 static void run_drop(struct replay *y) { y->run_loc = 0; }
 
 static void fragment(struct replay *y, const struct rec *r, uint64_t loc) {
+    must(r->kind == REC_FRAGMENT);
+    must(y->run_got <= y->run_cap);
     struct frag_header h;
     if (r->payload.n < sizeof h) return;
     memcpy(&h, r->payload.p, sizeof h);
@@ -150,7 +160,8 @@ static void fragment(struct replay *y, const struct rec *r, uint64_t loc) {
 }
 
 void replay_record(struct replay *y, const struct rec *r, uint64_t segno, uint64_t off) {
-    must(r->kind > 0 && r->kind < REC_KIND_END);
+    must(r->kind > 0);
+    must(r->kind < REC_KIND_END);
     if (y->why) return;
     if (r->kind == REC_FRAGMENT) {
         fragment(y, r, loc_of(segno, off));
@@ -161,6 +172,7 @@ void replay_record(struct replay *y, const struct rec *r, uint64_t segno, uint64
 }
 
 void replay_break(struct replay *y) {
+    must(!y->s->opened);
     run_drop(y);
     batch_drop(y);
 }
@@ -168,6 +180,7 @@ void replay_break(struct replay *y) {
 /* --- frames --- */
 
 void replay_frame(struct replay *y, const uint8_t *p, const struct frame_header *h, uint64_t segno) {
+    must(segno > 0);
     size_t at = sizeof *h, end = sizeof *h + h->used, size;
     for (struct rec r; at < end; at += size) {
         enum rec_state state = rec_check(p + at, end - at, h->epoch, h->off + at, &r, &size);
@@ -204,13 +217,15 @@ static void salvage(struct replay *y, const uint8_t *p, size_t from, size_t to, 
 
 void replay_damaged(struct replay *y, const uint8_t *p, const struct frame_header *h, struct seg *g) {
     uint64_t before = y->s->stats.damaged;
-    must(h->size >= FRAME_OVERHEAD && h->used + FRAME_OVERHEAD <= h->size);
+    must(h->size >= FRAME_OVERHEAD);
+    must(h->used + FRAME_OVERHEAD <= h->size);
     salvage(y, p, sizeof *h, sizeof *h + h->used, g, h->off, true);
     if (y->s->stats.damaged == before)
         report_damage(y->s, g, h->off, sizeof *h, NULL, "a frame's header; its records are whole");
 }
 
 void replay_unknown(struct replay *y, const uint8_t *p, size_t n, struct seg *g, uint64_t off) {
+    must(off >= SEG_HEADERS_BYTES);
     must(n > 0);
     report_damage(y->s, g, off, n, NULL, "frames whose headers do not verify");
     salvage(y, p, 0, n, g, off, false);

@@ -26,6 +26,7 @@ static enum err repair_header(struct store *s, struct seg *g) {
 /* What was found must be on disk before anything is built on it: after a kill it may lie in caches only,
  * names as well. */
 static enum err settle(struct recovery *r) {
+    must(r->s->place == NULL);
     struct store *s = r->s;
     enum err e = io_file_sync(s->io, s->dirfd);
     for (size_t i = 0; i < s->segs_len && !e; i++) {
@@ -41,6 +42,8 @@ static enum err settle(struct recovery *r) {
 }
 
 static enum err write_empty(struct recovery *r, struct seg *g, unsigned flags) {
+    must(r->next > 0);
+    must(g->end >= SEG_HEADERS_BYTES);
     struct store *s = r->s;
     enum err e = g->fd < 0 ? seg_open_file(s, g, false) : ERR_OK;
     if (e) return e;
@@ -67,6 +70,8 @@ static enum err write_empty(struct recovery *r, struct seg *g, unsigned flags) {
 /* After an orderly stop: in the same segment, behind a frame without records, written before anything else.
  * Should a stop tear it, nothing but this one block is written again. */
 static enum err go_on(struct recovery *r, struct seg *g) {
+    must(r->clean);
+    must(!r->ended);
     enum err e = write_empty(r, g, 0);
     if (e) return e;
     g->state = SEG_ACTIVE;
@@ -77,6 +82,8 @@ static enum err go_on(struct recovery *r, struct seg *g) {
 /* Frames behind the end of the log were in flight: zeros over whatever of them could still be taken for a
  * frame. */
 static enum err scrub(struct recovery *r, struct seg *g) {
+    must(g->fd >= 0);
+    must(g->end % g->block == 0);
     struct store *s = r->s;
     struct found f;
     enum err e = ERR_OK;
@@ -96,6 +103,7 @@ static enum err scrub(struct recovery *r, struct seg *g) {
 /* After an unclean stop the segment where the log ends is closed there, so that the end still shows when the
  * segments behind it were recycled one day. */
 static enum err close_off(struct recovery *r) {
+    must(r->s->place == NULL);
     if (r->last_seg == SIZE_MAX || r->ended) return ERR_OK;
     struct seg *g = r->s->segs[r->last_seg];
     if (g->end + g->block > g->size) return ERR_OK;
@@ -127,6 +135,8 @@ static enum err drop_unused(struct recovery *r) {
 
 /* Without space reads go on, and the maker looks for some like any other time. */
 static enum err new_place(struct store *s, uint64_t first_frame) {
+    must(first_frame > 0);
+    must(s->place == NULL);
     enum err e = seg_make_now(s, first_frame);
     if (e != ERR_NOSPC) return e;
     log_line(&s->log, LOG_WARN, "log %04x: no space for a segment: nothing can be appended yet", s->cfg.log);
@@ -135,6 +145,8 @@ static enum err new_place(struct store *s, uint64_t first_frame) {
 }
 
 enum err resume(struct recovery *r) {
+    must(!r->s->opened);
+    must(r->s->frames == NULL);
     struct store *s = r->s;
     struct seg *last = r->clean && r->last_seg != SIZE_MAX ? s->segs[r->last_seg] : NULL;
     if (last && (last->block != s->block || r->ended || last->size - last->end < 3 * s->block)) last = NULL;

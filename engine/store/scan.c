@@ -20,6 +20,8 @@ enum err window_open(struct window *w, struct store *s) {
 void window_close(struct window *w) { region_close(&w->mem); }
 
 static void read_blocks(struct window *w, uint64_t off, size_t n) {
+    must(n % BUF_ALIGN == 0);
+    must(off % BUF_ALIGN == 0);
     for (size_t done = 0; done < n; done += BUF_ALIGN) {
         size_t got;
         if (io_file_read(w->s->io, w->g->fd, w->mem.p + done, BUF_ALIGN, off + done, &got)) {
@@ -34,7 +36,8 @@ static void read_blocks(struct window *w, uint64_t off, size_t n) {
 }
 
 const uint8_t *window_at(struct window *w, struct seg *g, uint64_t off, size_t n) {
-    must(n > 0 && n <= FRAME_SIZE_MAX);
+    must(n > 0);
+    must(n <= FRAME_SIZE_MAX);
     if (w->g == g && off >= w->start && off + n <= w->start + w->have) return w->mem.p + (off - w->start);
     if (g->fd < 0 && (w->why = seg_open_file(w->s, g, false))) return NULL;
     uint64_t start = off & ~(uint64_t)(BUF_ALIGN - 1);
@@ -54,6 +57,7 @@ const uint8_t *window_at(struct window *w, struct seg *g, uint64_t off, size_t n
 }
 
 bool scan_head(struct window *w, struct seg *g, uint64_t off, struct frame_header *h) {
+    must(off % g->block == 0);
     must(off >= SEG_HEADERS_BYTES);
     if (off + sizeof *h > g->size) return false;
     const uint8_t *p = window_at(w, g, off, sizeof *h);
@@ -62,6 +66,7 @@ bool scan_head(struct window *w, struct seg *g, uint64_t off, struct frame_heade
 }
 
 static bool scan_tail(struct window *w, struct seg *g, uint64_t end, struct frame_header *h) {
+    must(end % g->block == 0);
     if (end < SEG_HEADERS_BYTES + g->block || end > g->size) return false;
     const uint8_t *p = window_at(w, g, end - sizeof *h, sizeof *h);
     return p && frame_head(p, g->epoch, h) && h->off + h->size == end && h->off >= SEG_HEADERS_BYTES &&
@@ -69,6 +74,7 @@ static bool scan_tail(struct window *w, struct seg *g, uint64_t end, struct fram
 }
 
 bool scan_next(struct window *w, struct seg *g, uint64_t off, struct found *f) {
+    must(off >= SEG_HEADERS_BYTES);
     must(off % g->block == 0);
     for (uint64_t at = off; at < g->size && !w->why; at += g->block) {
         f->at_end = false;

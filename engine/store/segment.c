@@ -13,6 +13,7 @@
 enum { OPEN_MAX = 64 }; /* files of sealed segments */
 
 struct seg *seg_new(struct store *s, uint32_t file) {
+    must(s->dirfd >= 0);
     struct seg *g = calloc(1, sizeof *g);
     if (!g) return NULL;
     list_init(&g->link);
@@ -44,7 +45,8 @@ enum err seg_open_file(struct store *s, struct seg *g, bool create) {
 }
 
 void seg_close_file(struct store *s, struct seg *g) {
-    must(g->reads == 0 && list_empty(&g->dirty));
+    must(g->reads == 0);
+    must(list_empty(&g->dirty));
     if (!list_empty(&g->open)) {
         list_del(&g->open);
         s->open_count--;
@@ -54,7 +56,8 @@ void seg_close_file(struct store *s, struct seg *g) {
 }
 
 void seg_discard(struct store *s, struct seg *g) {
-    must(g != s->place && g != s->maker.seg);
+    must(g != s->place);
+    must(g != s->maker.seg);
     seg_close_file(s, g);
     list_del(&g->link);
     free(g);
@@ -63,6 +66,7 @@ void seg_discard(struct store *s, struct seg *g) {
 /* --- the list --- */
 
 static size_t position(const struct store *s, uint64_t segno) {
+    must(s->segs_len <= s->segs_cap);
     size_t lo = 0, hi = s->segs_len;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
@@ -81,6 +85,8 @@ struct seg *seg_find(const struct store *s, uint64_t segno) {
 }
 
 enum err seg_list_add(struct store *s, struct seg *g) {
+    must(g->segno > 0);
+    must(list_empty(&g->link));
     if (s->segs_len == s->segs_cap) {
         size_t cap = s->segs_cap ? s->segs_cap * 2 : 64;
         struct seg **p = realloc(s->segs, cap * sizeof *p);
@@ -97,14 +103,17 @@ enum err seg_list_add(struct store *s, struct seg *g) {
 }
 
 void seg_list_remove(struct store *s, struct seg *g) {
+    must(s->segs_len > 0);
     size_t i = position(s, g->segno);
-    must(i < s->segs_len && s->segs[i] == g);
+    must(i < s->segs_len);
+    must(s->segs[i] == g);
     s->segs_len--;
     memmove(s->segs + i, s->segs + i + 1, (s->segs_len - i) * sizeof *s->segs);
 }
 
 /* Closes the file that was read longest ago, of those nobody reads. */
 static void open_trim(struct store *s) {
+    must(s->open_count > 0);
     list_each(l, next, &s->open) {
         if (s->open_count <= OPEN_MAX) return;
         struct seg *g = container_of(l, struct seg, open);
@@ -114,6 +123,7 @@ static void open_trim(struct store *s) {
 }
 
 enum err seg_for_read(struct store *s, uint64_t segno, struct seg **out) {
+    must(s->opened);
     struct seg *g = *out = seg_find(s, segno);
     if (!g) return ERR_NONE;
     if (g->fd < 0) {
@@ -145,8 +155,10 @@ uint64_t store_first_segno(const struct store *s) {
 /* --- headers and numbers --- */
 
 void seg_number(struct store *s, struct seg *g) {
-    must(s->next_segno > 0 &&
-         s->next_segno < UINT32_MAX); /* locations hold 32 bits: 64 MiB segments for 2^58 bytes */
+    must(s->block >= 512);
+    must(g->size > SEG_HEADERS_BYTES);
+    must(s->next_segno > 0);
+    must(s->next_segno < UINT32_MAX); /* locations hold 32 bits: 64 MiB segments for 2^58 bytes */
     g->segno = s->next_segno++;
     do {
         g->epoch = rng_next(&s->rng);
@@ -158,6 +170,8 @@ void seg_number(struct store *s, struct seg *g) {
 }
 
 void seg_fill_header(struct store *s, struct seg *g, uint64_t first_frame, struct seg_header *h) {
+    must(g->segno > 0);
+    must(g->epoch != 0);
     *h = (struct seg_header){
         .version = FORMAT_VERSION,
         .block = s->block,
@@ -183,6 +197,8 @@ uint64_t seg_next_size(const struct store *s) {
 /* --- at open, blocking --- */
 
 static enum err zero_now(struct store *s, struct seg *g) {
+    must(!s->opened);
+    must(g->fd >= 0);
     enum err e = ERR_OK;
     for (uint64_t off = SEG_HEADERS_BYTES; !e && off < g->size; off += FILL_STEP) {
         size_t n = g->size - off < FILL_STEP ? (size_t)(g->size - off) : FILL_STEP;
@@ -192,6 +208,8 @@ static enum err zero_now(struct store *s, struct seg *g) {
 }
 
 static enum err header_now(struct store *s, struct seg *g, uint64_t first_frame) {
+    must(!s->opened);
+    must(first_frame > 0);
     uint8_t *buf = s->maker.block;
     memset(buf, 0, SEG_HEADER_COPY);
     struct seg_header h;
@@ -203,6 +221,8 @@ static enum err header_now(struct store *s, struct seg *g, uint64_t first_frame)
 }
 
 static enum err file_now(struct store *s, struct seg *g) {
+    must(g->fd < 0);
+    must(g->size % SEG_SIZE_STEP == 0);
     enum err e = seg_open_file(s, g, true);
     if (!e) e = io_file_allocate(s->io, g->fd, 0, g->size);
     if (e == ERR_UNSUPPORTED) e = ERR_OK; /* the zeros allocate then */
@@ -222,6 +242,7 @@ static struct seg *free_take(struct store *s) {
 }
 
 static enum err make(struct store *s, struct seg *g, bool fresh, uint64_t first_frame) {
+    must(g->state == SEG_FREE);
     enum err e = fresh ? file_now(s, g) : g->fd < 0 ? seg_open_file(s, g, false) : ERR_OK;
     seg_number(s, g);
     if (!e) e = header_now(s, g, first_frame);
@@ -230,6 +251,8 @@ static enum err make(struct store *s, struct seg *g, bool fresh, uint64_t first_
 }
 
 enum err seg_make_now(struct store *s, uint64_t first_frame) {
+    must(!s->opened);
+    must(s->place == NULL);
     struct seg *g = free_take(s);
     bool fresh = !g;
     if (fresh) {
@@ -259,6 +282,7 @@ static struct seg *first_ready(const struct store *s) {
 
 /* A record larger than the segments that are prepared: they go back, a larger one is made. */
 static void ready_drop(struct store *s) {
+    must(s->ready_count > 0);
     for (struct list *l; (l = list_pop(&s->ready));) {
         s->ready_count--;
         reclaim_free(s, container_of(l, struct seg, link));
@@ -267,6 +291,8 @@ static void ready_drop(struct store *s) {
 }
 
 enum err seg_can_advance(struct store *s, uint64_t need) {
+    must(need > 0);
+    must(need % s->block == 0);
     uint64_t size = align_up(need + SEG_HEADERS_BYTES, SEG_SIZE_STEP);
     struct seg *g = first_ready(s);
     if (g && g->size >= size) return ERR_OK;

@@ -27,6 +27,8 @@ static void line(void *ctx, enum log_level level, const char *text) {
 }
 
 static void fill_in(struct store_config *c, uint32_t block) {
+    must(block >= 512);
+    must(block <= BUF_ALIGN);
     if (!c->frame_max) c->frame_max = DEFAULT_FRAME;
     if (c->frame_max > FRAME_SIZE_MAX) c->frame_max = FRAME_SIZE_MAX;
     if (c->frame_max < FRAME_MIN) c->frame_max = FRAME_MIN;
@@ -70,6 +72,7 @@ static enum err open_folder(struct store *s) {
 }
 
 static enum err prepare(struct store *s) {
+    must(s->maker.block == NULL);
     s->maker.block = aligned_alloc(BUF_ALIGN, BUF_ALIGN);
     if (!s->maker.block) return ERR_NOMEM;
     enum err e = region_open(&s->maker.mem, FILL_STEP);
@@ -85,6 +88,7 @@ static void lists_init(struct store *s) {
 }
 
 static void release(struct store *s) {
+    must(s->flying == 0);
     struct seg *g = s->maker.seg;
     s->maker.seg = NULL;
     s->place = NULL;
@@ -109,7 +113,10 @@ static void release(struct store *s) {
 
 enum err store_open(struct store **out, const struct store_config *cfg, struct io *io,
                     const struct store_owner *owner) {
-    must(out != NULL && cfg->path != NULL && io != NULL && owner != NULL);
+    must(out != NULL);
+    must(cfg->path != NULL);
+    must(io != NULL);
+    must(owner != NULL);
     struct store *s = *out = calloc(1, sizeof *s);
     if (!s) return ERR_NOMEM;
     s->cfg = *cfg;
@@ -133,7 +140,8 @@ enum err store_open(struct store **out, const struct store_config *cfg, struct i
     }
     s->append_ns = io_now(io);
     s->opened = true;
-    must(s->frames != NULL && (s->place ? s->place->headed : s->maker.no_space));
+    must(s->frames != NULL);
+    must((s->place ? s->place->headed : s->maker.no_space));
     return ERR_OK;
 }
 
@@ -156,6 +164,7 @@ static bool busy(const struct store *s) {
 /* Runs the loop until everything sealed is durable (or only until nothing is in flight), at most until the
  * time given. */
 static void drain(struct store *s, uint64_t until, bool durable) {
+    must(s->closing);
     while (io_now(s->io) < until) {
         if (durable && !s->failed) {
             if (s->filling) s->forced = true;
@@ -171,7 +180,8 @@ static void drain(struct store *s, uint64_t until, bool durable) {
 
 void store_close(struct store *s) {
     if (!s) return;
-    must(s->opened && !s->closing);
+    must(s->opened);
+    must(!s->closing);
     io_clock_refresh(s->io);
     uint64_t until = io_now(s->io) + CLOSE_WAIT_NS;
     s->closing = true;
@@ -190,6 +200,8 @@ void store_close(struct store *s) {
 }
 
 void store_stats(const struct store *s, struct store_stats *out) {
+    must(s->opened);
+    must(out != NULL);
     *out = s->stats;
     out->failed = s->failed;
     out->segments = s->segs_len;
