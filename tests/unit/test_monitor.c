@@ -398,7 +398,10 @@ static void hang_up(struct client *c) {
 static void say_bytes(struct client *c, const char *text, size_t n) {
     while (n) {
         ssize_t got = send(c->fd, text, n, MSG_NOSIGNAL);
-        if (got < 0 && errno != EAGAIN) return; /* it has closed */
+        if (got < 0 && errno != EAGAIN) {
+            c->reset = true;
+            return;
+        }
         if (got > 0) text += got, n -= (size_t)got;
         tick(c->w);
     }
@@ -812,7 +815,7 @@ static void pipelining_has_a_bound(void) {
 }
 
 static void refused_and_closed(const char *text, size_t n, int status, const char *body) {
-    struct world *w = world_of(1);
+    struct world *w = world_open(1, IO_POSIX, (struct monitor_times){.linger_ns = 60000000000});
     struct client c = dial(w);
     say_bytes(&c, text, n);
     CHECK_EQ(hear(&c), status);
