@@ -19,7 +19,7 @@
 #include "base/must.h"
 #include "sim/sim_io.h"
 #include "sim/store_model.h"
-#include "store/format.h"
+#include "store/frame.h"
 
 enum { READERS = 4, LIVES_MAX = 7 };
 
@@ -363,7 +363,9 @@ static bool file_of(struct life *l, uint64_t segno, char path[64]) {
         const struct sim_node *n = sim_node_find(l->disk, NULL, path);
         if (sim_node_read(n, 0, &a, sizeof a) < sizeof a) continue;
         if (sim_node_read(n, SEG_HEADER_COPY, &b, sizeof b) < sizeof b) continue;
-        if (a.segno == segno || b.segno == segno) return true;
+        bool first = seg_header_ok(&a), second = seg_header_ok(&b);
+        uint64_t newest = first && (!second || a.segno >= b.segno) ? a.segno : second ? b.segno : 0;
+        if (newest == segno) return true;
     }
     return false;
 }
