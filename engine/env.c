@@ -82,7 +82,7 @@ static bool log_number(const char *name, uint32_t *log) {
 }
 
 struct found {
-    bool id, ours, jetstream;
+    bool id, logs, jetstream;
     char foreign[64]; /* the first name that is not ours */
 };
 
@@ -100,7 +100,9 @@ static enum err look(struct mr_env *env, struct found *f) {
         uint32_t log;
         if (strcmp(l.names[i], ID_NAME) == 0) {
             f->id = true;
-        } else if (!our_name(l.names[i]) && !log_number(l.names[i], &log) && !f->foreign[0]) {
+        } else if (log_number(l.names[i], &log)) {
+            f->logs = true;
+        } else if (!our_name(l.names[i]) && !f->foreign[0]) {
             memcpy(f->foreign, l.names[i], sizeof f->foreign);
         }
         f->jetstream |= strcmp(l.names[i], "jetstream") == 0;
@@ -112,7 +114,14 @@ static enum err look(struct mr_env *env, struct found *f) {
 /* A folder without our identity is taken only when there is nothing else in it. */
 static enum err refuse_foreign(struct mr_env *env, const struct found *f) {
     must(env->path != NULL);
-    if (f->id || !f->foreign[0]) return ERR_OK;
+    if (f->id) return ERR_OK;
+    if (f->logs) { /* a new identity would make strangers of them for good */
+        env_log(env, MR_LOG_ERROR,
+                "%s holds logs of a Millrace store, but the file %s is gone; put it back from a copy",
+                env->path, ID_NAME);
+        return ERR_CORRUPT;
+    }
+    if (!f->foreign[0]) return ERR_OK;
     env_log(env, MR_LOG_ERROR,
             "%s holds \"%s\" and no %s file: not a Millrace store%s; choose an empty folder", env->path,
             f->foreign, ID_NAME, f->jetstream ? " (it looks like nats-server's)" : "");
@@ -278,7 +287,7 @@ static enum err open_folder(struct mr_env *env) {
     e = io_file_open(env->io, AT_FDCWD, env->path, IO_O_DIR, &env->dir_fd);
     if (e) {
         env->dir_fd = -1;
-        return fail(env, e, "cannot open the folder");
+        return fail(env, e, e == ERR_NOENT ? "not a folder" : "cannot open the folder");
     }
     struct found f;
     if ((e = check_fs(env))) return e;

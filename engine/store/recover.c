@@ -43,7 +43,13 @@ static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h
     if (!sane) return ERR_CORRUPT;
     g->segno = h->segno;
     g->epoch = h->epoch;
-    g->unwritten = g->size < h->size; /* a power cut took its end, which held nothing */
+    g->unwritten = g->size < h->size;
+    if (g->unwritten) { /* a power cut took an end that held nothing; or someone else took more */
+        log_line(&s->log, LOG_WARN,
+                 "log %04x: %08x.seg is cut off at %llu of %llu bytes; what was acknowledged behind that is "
+                 "lost",
+                 s->cfg.log, g->file, (unsigned long long)g->size, (unsigned long long)h->size);
+    }
     g->size = h->size;
     g->block = h->block;
     g->first_frame = h->first_frame;

@@ -69,6 +69,17 @@ static void foreign_folder_is_left_alone(void) {
     CHECK(access(name, F_OK) != 0); /* nothing was written */
 }
 
+static void logs_without_identity_are_left_alone(void) {
+    char dir[256], name[300];
+    temp_dir(dir);
+    snprintf(name, sizeof name, "%s/log-0000", dir);
+    CHECK_EQ(mkdir(name, 0700), 0);
+    CHECK_EQ(open_close(dir, NULL), MR_CORRUPT);
+    CHECK(strstr(last_log, "MILLRACE is gone") != NULL);
+    snprintf(name, sizeof name, "%s/MILLRACE", dir);
+    CHECK(access(name, F_OK) != 0);
+}
+
 static void nats_folder_is_named(void) {
     char dir[256], name[300];
     temp_dir(dir);
@@ -181,6 +192,7 @@ static void every_status_has_a_text(void) {
 }
 
 CHECK_MAIN(CASE(created_and_found_again), CASE(trailing_slash_and_existing_empty), CASE(locked_by_another),
-           CASE(foreign_folder_is_left_alone), CASE(nats_folder_is_named), CASE(other_format_version),
+           CASE(foreign_folder_is_left_alone), CASE(logs_without_identity_are_left_alone),
+           CASE(nats_folder_is_named), CASE(other_format_version),
            CASE(damaged_identity), CASE(crash_while_creating), CASE(logs_are_listed),
            CASE(invalid_configuration), CASE(cannot_create), CASE(every_status_has_a_text))

@@ -413,6 +413,38 @@ static void bad_segment_headers(void) {
     fix_end(f);
 }
 
+static bool told_cut_off;
+static void cut_off_line(void *ctx, int level, const char *text) {
+    (void)ctx;
+    told_cut_off |= level == LOG_WARN && strstr(text, "00000000.seg is cut off") != NULL;
+}
+
+/* As a copy that was broken off leaves it: what is missing cannot be told from a tear, only that it is. */
+static void a_cut_off_file_is_said(void) {
+    struct fixture *f = fix_new(IO_POSIX);
+    char path[96];
+    f->cfg.log_line = cut_off_line;
+    fix_open(f);
+    uint64_t frame = 0;
+    for (uint64_t i = 1; i <= 20; i++) {
+        struct rec r = make(1, i, 3000);
+        fix_append(f, &r, STORE_FORCE, &frame);
+        fix_wait_durable(f, frame);
+    }
+    fix_kill(f);
+    told_cut_off = false;
+    fix_open(f);
+    CHECK(f->seen_len == 20 && !told_cut_off);
+    fix_kill(f);
+    fix_path(f, 0, path);
+    CHECK_EQ(truncate(path, SEG_HEADERS_BYTES + 20000), 0);
+    fix_open(f);
+    CHECK(f->seen_len > 0 && f->seen_len < 20);
+    for (size_t i = 0; i < f->seen_len; i++) CHECK(f->seen[i].right && f->seen[i].seq == i + 1);
+    CHECK(told_cut_off);
+    fix_end(f);
+}
+
 static void memory_file_systems(void) { /* no O_DIRECT there on older kernels: falls back */
     struct fixture *f = fix_new(IO_POSIX);
     char dir[64] = "/dev/shm/mr-store-XXXXXX";
@@ -436,4 +468,4 @@ CHECK_MAIN(CASE(posix_one_record), CASE(auto_one_record), CASE(posix_many_sizes)
            CASE(after_a_kill), CASE(an_orderly_stop_goes_on_in_place), CASE(damage_costs_one_record),
            CASE(damaged_headers), CASE(damage_in_the_tail_is_no_tear), CASE(a_tear_ends_the_log),
            CASE(batches_are_whole_or_not), CASE(foreign_and_newer_files), CASE(bad_segment_headers),
-           CASE(memory_file_systems))
+           CASE(a_cut_off_file_is_said), CASE(memory_file_systems))
