@@ -108,11 +108,26 @@ static void limits_refuse(void) {
     CHECK_STR(world_js_pub(w, "s.1", "", "x"), "{\"stream\":\"S\",\"seq\":1}");
     world_has(world_js_pub(w, "s.1", "", "x"),
               "\"err_code\":10077,\"description\":\"maximum messages per subject exceeded\"");
-    world_has(world_js_pub(w, "s.2", "", "123456789012345678901234567890123456789012345678901"), "\"err_code\":10054");
+    world_has(world_js_pub(w, "s.2", "", "123456789012345678901234567890123456789012345678901"),
+              "\"err_code\":10054");
     CHECK_STR(world_js_pub(w, "s.2", "", "x"), "{\"stream\":\"S\",\"seq\":2}");
     world_has(world_js_pub(w, "s.3", "", "x"),
               "\"err_code\":10077,\"description\":\"maximum messages exceeded\"");
     world_has(world_js_pub(w, "s.1", "NATS/1.0\r\nNats-Rollup: sub\r\n\r\n", "x"), "rollup not permitted");
+    world_close(w);
+}
+
+/* A rollup of a pattern takes away all that it matches. */
+static void rollup_of_a_pattern(void) {
+    struct world *w = world_open(1, false);
+    create(w, "S", ",\"storage\":\"memory\",\"subjects\":[\"s.>\"],\"allow_rollup_hdrs\":true");
+    (void)world_js_pub(w, "s.a", "", "x");
+    (void)world_js_pub(w, "s.b.1", "", "x");
+    (void)world_js_pub(w, "s.b.2", "", "x");
+    CHECK_STR(world_js_pub(w, "s.b.*", "NATS/1.0\r\nNats-Rollup: sub\r\n\r\n", "x"),
+              "{\"stream\":\"S\",\"seq\":4}");
+    world_has(world_api(w, "STREAM.INFO.S", "{\"subjects_filter\":\">\"}"),
+              "\"subjects\":{\"s.a\":1,\"s.b.*\":1}");
     world_close(w);
 }
 
@@ -258,5 +273,5 @@ static void deleted_under_way(void) {
 }
 
 CHECK_MAIN(CASE(acks_in_order), CASE(refusals_in_order), CASE(nobody_asked), CASE(domain), CASE(odd_names),
-           CASE(limits_refuse), CASE(headers_too_large), CASE(headers), CASE(stalled),
-           CASE(stalled_and_deleted), CASE(deleted_under_way))
+           CASE(limits_refuse), CASE(rollup_of_a_pattern), CASE(headers_too_large), CASE(headers),
+           CASE(stalled), CASE(stalled_and_deleted), CASE(deleted_under_way))
