@@ -117,7 +117,7 @@ static void sweep_arm(struct conns *cs) {
 }
 
 void conn_flush(struct conn *c) {
-    if (c->out.send.busy || c->out.pending == 0) return;
+    if (c->out.send.busy || c->out.pending == 0 || c->moving == MOVE_ARRIVING) return;
     outbox_flush(&c->out);
     must(list_empty(&c->sending));
     if (c->phase != CONN_OPEN) return;           /* its drain is timed by its own timer */
@@ -129,6 +129,10 @@ void conn_on_sent(struct outbox *ob, enum err e) {
     struct conn *c = container_of(ob, struct conn, out);
     list_del(&c->sending);
     c->progress_ns = io_now(c->cs->io);
+    if (c->phase == CONN_OPEN && c->moving == MOVE_CUT && (!e || e == ERR_CANCELLED)) {
+        conn_move_on(c);
+        return;
+    }
     if (e && c->phase != CONN_DEAD) {
         if (e != ERR_CLOSED) conn_log(c, LOG_DEBUG, "Error flushing: %s", err_text(e));
         conn_close(c, "Write Error", false);
