@@ -254,11 +254,21 @@ static bool add_subs(struct conn *c, const struct span *pairs, size_t n) {
     return true;
 }
 
+/* Among the others by age: monitoring asks for the oldest first. */
+static void line_up(struct conn *c) {
+    struct list *all = &c->cs->all, *at;
+    must(all->prev == &c->all);
+    list_del(&c->all);
+    for (at = all->prev; at != all && container_of(at, struct conn, all)->cid > c->cid; at = at->prev) continue;
+    list_add_after(at, &c->all);
+}
+
 static void on_ask(struct conns *cs, unsigned from, const struct conn_move_letter *l) {
     must(l->spans_n >= 1);
     bool welcome = !cs->lame_duck && !cs->stopping && route_serves(cs->route, l->spans[0]);
     struct conn *c = welcome ? conn_make(cs, -1, l->cid) : NULL;
     if (c) {
+        line_up(c);
         cs->arriving++;
         c->moving = MOVE_ARRIVING;
         c->move.peer = from;
@@ -292,8 +302,7 @@ static void take_state(struct conn *c, struct conn *old) {
     carry_arrive(&c->cs->ingest, &c->carry);
     old->carry = (struct carry){0};
     c->opts = old->opts;
-    connect_init(&old->opts);
-    old->opts.mem = NULL;
+    connect_init(&old->opts); /* without the strings, which are c's now */
     c->in_msgs += old->in_msgs;
     c->in_bytes += old->in_bytes;
     c->out_msgs += old->out_msgs;

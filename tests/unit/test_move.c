@@ -170,6 +170,45 @@ static void moving_keeps_every_message(void) {
     moves_on(4, 200);
 }
 
+/* A send that the client does not take is stopped, and its rest goes along: a client that reads nothing moves,
+ * and then finds every byte. */
+static void what_is_not_read_goes_along(void) {
+    enum { COUNT = 1500, SIZE = 8000 };
+    struct running *r = serve_moving(2, (int64_t)3600 * 1000000000);
+    struct client *c = join(r), *from[2] = {join(r), join(r)};
+    char *text = malloc(SIZE + 64), want[64];
+    add_streams(c, 2);
+    say(c, "SUB big.* 4\r\nPING\r\n");
+    expect(c, "PONG");
+    for (int i = 0; i < COUNT; i++) {
+        for (int k = 0; k < 2; k++) {
+            int n = sprintf(text, "PUB big.%d %d\r\n%*d\r\n", k, SIZE, SIZE, i);
+            CHECK_EQ(send(from[k]->fd, text, (size_t)n, MSG_NOSIGNAL), n);
+        }
+    }
+    for (int k = 0; k < 2; k++) {
+        say(from[k], "PING\r\n");
+        expect(from[k], "PONG");
+    }
+    for (int i = 0; i < 4 * ROUND; i++) say(c, "PUB f.%d 2\r\nhi\r\n", i / (2 * ROUND));
+    while (moved(r) == 0) poll(NULL, 0, 1);
+    for (int next[2] = {0}; next[0] + next[1] < 2 * COUNT;) {
+        const char *line = hear(c);
+        if (strcmp(line, "PING") == 0 || strncmp(line, "INFO ", 5) == 0) continue;
+        int k = strncmp(line, "MSG big.1", 9) == 0;
+        snprintf(want, sizeof want, "MSG big.%d 4 %d", k, SIZE);
+        CHECK_STR(line, want);
+        line = hear(c);
+        CHECK_EQ(strlen(line), SIZE);
+        CHECK_EQ(atoi(line), next[k]++);
+    }
+    for (int k = 0; k < 2; k++) hang_up(from[k]);
+    hang_up(c);
+    free(text);
+    CHECK_EQ(stop(r), 0);
+    remove_folder();
+}
+
 /* Once moved, a connection stays for a while, however it publishes. */
 static void moving_is_damped(void) {
     struct running *r = serve_moving(2, (int64_t)3600 * 1000000000);
@@ -292,5 +331,6 @@ static void stopping_while_moving(void) {
     stopping_on(4, 4);
 }
 
-CHECK_MAIN(CASE(moving_keeps_every_message), CASE(moving_is_damped), CASE(some_stay),
+CHECK_MAIN(CASE(moving_keeps_every_message), CASE(what_is_not_read_goes_along),
+           CASE(moving_is_damped), CASE(some_stay),
            CASE(vanishing_while_moving), CASE(stopping_while_moving))
