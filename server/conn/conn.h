@@ -35,8 +35,8 @@ struct conn_limits {
     int64_t ping_interval_ns, write_deadline_ns, auth_timeout_ns, first_ping_ns;
     int ping_max;
     bool no_headers;
-    uint64_t ingest_max; /* bytes of partial messages a shard holds; 0 = 64 MiB */
-    uint64_t outbox_max; /* bytes of outgoing messages a shard holds for all its connections; 0 = 256 MiB */
+    uint64_t ingest_max;  /* bytes of partial messages a shard holds; 0 = 64 MiB */
+    uint64_t outbox_max;  /* bytes of outgoing messages a shard holds for all its connections; 0 = 256 MiB */
     int64_t move_wait_ns; /* how long a connection stays on a shard it moved to, at first; 0 = 1 s */
 };
 
@@ -49,15 +49,16 @@ struct conn_server {
 };
 
 struct conn_counters { /* this shard's */
-    uint64_t in_msgs, in_bytes, out_msgs, out_bytes, slow_consumers, stale, connections, total_connections, moved_in;
+    uint64_t in_msgs, in_bytes, out_msgs, out_bytes, slow_consumers, stale, connections, total_connections,
+        moved_in;
 };
 
 /* What the shards tell each other when a connection moves; see move.c. */
 enum conn_move_step {
-    CONN_MOVE_ASK,      /* to the new shard: take it? Its last subject, and of each subscription subject, sid */
-    CONN_MOVE_YES,      /* back */
-    CONN_MOVE_NO,       /* back */
-    CONN_MOVE_SWITCH,   /* old shard to all: its messages go to shard arg from now on */
+    CONN_MOVE_ASK,    /* to the new shard: take it? Its last subject, and of each subscription subject, sid */
+    CONN_MOVE_YES,    /* back */
+    CONN_MOVE_NO,     /* back */
+    CONN_MOVE_SWITCH, /* old shard to all: its messages go to shard arg from now on */
     CONN_MOVE_SWITCHED, /* back, and to the new shard: what follows from here goes there */
     CONN_MOVE_TAKE,     /* to the new shard: arg is the connection */
     CONN_MOVE_DROP      /* to the new shard: it closed, nothing comes */

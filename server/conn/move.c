@@ -5,11 +5,11 @@
  * and that shard is asked (ASK). It makes an arriving connection with the same subscriptions, which nobody
  * knows of and which takes nothing yet, and says YES. When receiving has ended here, SWITCH goes to all: each
  * shard moves the interest in one step and says so to both (SWITCHED), in order with the messages it routed.
- * What a shard sent before its SWITCHED is delivered by the old shard, what follows is collected in the outbox
- * of the arriving connection; so each message is taken once, and there is no gap. When all have answered,
- * everything the client published has been applied everywhere, and the old shard has nothing more to deliver:
- * it stops its send and hands the connection over (TAKE) with the bytes that are left. The new one sends
- * these first, then what it collected, and receives.
+ * What a shard sent before its SWITCHED is delivered by the old shard, what follows is collected in the
+ * outbox of the arriving connection; so each message is taken once, and there is no gap. When all have
+ * answered, everything the client published has been applied everywhere, and the old shard has nothing more
+ * to deliver: it stops its send and hands the connection over (TAKE) with the bytes that are left. The new
+ * one sends these first, then what it collected, and receives.
  *
  * What fails: the other shard may say NO (no memory, no such stream, lame duck), and the connection stays.
  * One that closes on the way tells the new shard (DROP), which takes its subscriptions off once all have
@@ -259,7 +259,8 @@ static void line_up(struct conn *c) {
     struct list *all = &c->cs->all, *at;
     must(all->prev == &c->all);
     list_del(&c->all);
-    for (at = all->prev; at != all && container_of(at, struct conn, all)->cid > c->cid; at = at->prev) continue;
+    for (at = all->prev; at != all && container_of(at, struct conn, all)->cid > c->cid; at = at->prev)
+        continue;
     list_add_after(at, &c->all);
 }
 

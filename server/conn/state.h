@@ -51,7 +51,7 @@ struct conn {
     struct parser parser;
     struct carry carry;
     struct io_op recv;
-    uint8_t far, far_n;                   /* so many messages in a row went to just shard far - 1 */
+    uint8_t far, far_n; /* so many messages in a row went to just shard far - 1 */
     uint64_t opened_ns;
     uint64_t in_msgs, in_bytes, heard_ns; /* last PUB, SUB, UNSUB, PING or CONNECT */
     uint64_t fed_ns;                      /* last bytes of any kind */
@@ -143,7 +143,7 @@ void conn_went(struct conn *c, uint8_t far, struct span subject);
 bool conn_takes(const struct conn *c, const struct route_msg *m); /* while it moves: is this its shard? */
 void conn_move_on(struct conn *c);                                /* a receive or send has ended */
 void conn_move_drop(struct conn *c);                              /* it closes */
-void conn_move_discard(struct conn *c); /* it does not arrive any more */
+void conn_move_discard(struct conn *c);                           /* it does not arrive any more */
 
 /* timers.c */
 void conn_on_timer(struct io_timer *t);

@@ -55,8 +55,7 @@ void post_conn(struct mail *m, unsigned to, int fd, uint64_t cid, bool full) {
 void post_move(struct mail *m, unsigned to, const struct conn_move_letter *l) {
     static_must((int)CONN_MOVE_SPANS <= (int)MAIL_SPANS_MAX);
     must(l->cid != 0);
-    mail_send(m, to,
-              &(struct letter){MAIL_MOVE, (uint8_t)l->step, l->cid, l->arg, l->spans, l->spans_n});
+    mail_send(m, to, &(struct letter){MAIL_MOVE, (uint8_t)l->step, l->cid, l->arg, l->spans, l->spans_n});
 }
 
 void read_move(const struct letter *l, struct conn_move_letter *out) {

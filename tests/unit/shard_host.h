@@ -1,5 +1,5 @@
-/* shard_host.h - a whole server in this process and clients on real sockets, for tests of what only shows when
- * connections sit on different shards. */
+/* shard_host.h - a whole server in this process and clients on real sockets, for tests of what only shows
+ * when connections sit on different shards. */
 #pragma once
 #include "shard/shard.h"
 

@@ -39,9 +39,9 @@ static void add_streams(struct client *c, unsigned count) {
     say(c, "SUB made 900\r\n");
     for (unsigned i = 0; i < count; i++) {
         char body[200];
-        int n = snprintf(body, sizeof body,
-                         "{\"name\":\"S%u\",\"subjects\":[\"f.%u\"],\"storage\":\"memory\",\"num_replicas\":1}",
-                         i, i);
+        int n = snprintf(
+            body, sizeof body,
+            "{\"name\":\"S%u\",\"subjects\":[\"f.%u\"],\"storage\":\"memory\",\"num_replicas\":1}", i, i);
         say(c, "PUB $JS.API.STREAM.CREATE.S%u made %d\r\n%s\r\n", i, n, body);
         CHECK(strncmp(hear(c), "MSG made 900 ", 13) == 0);
         CHECK(strstr(hear(c), "\"did_create\":true") != NULL);
@@ -170,8 +170,8 @@ static void moving_keeps_every_message(void) {
     moves_on(4, 200);
 }
 
-/* A send that the client does not take is stopped, and its rest goes along: a client that reads nothing moves,
- * and then finds every byte. */
+/* A send that the client does not take is stopped, and its rest goes along: a client that reads nothing
+ * moves, and then finds every byte. */
 static void what_is_not_read_goes_along(void) {
     enum { COUNT = 1500, SIZE = 8000 };
     struct running *r = serve_moving(2, (int64_t)3600 * 1000000000);
@@ -331,6 +331,5 @@ static void stopping_while_moving(void) {
     stopping_on(4, 4);
 }
 
-CHECK_MAIN(CASE(moving_keeps_every_message), CASE(what_is_not_read_goes_along),
-           CASE(moving_is_damped), CASE(some_stay),
-           CASE(vanishing_while_moving), CASE(stopping_while_moving))
+CHECK_MAIN(CASE(moving_keeps_every_message), CASE(what_is_not_read_goes_along), CASE(moving_is_damped),
+           CASE(some_stay), CASE(vanishing_while_moving), CASE(stopping_while_moving))
