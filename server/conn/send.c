@@ -27,7 +27,8 @@ static struct conn *fullest(struct conns *cs) {
     struct conn *most = NULL;
     list_each(at, tmp, &cs->all) {
         struct conn *c = container_of(at, struct conn, all);
-        if (c->phase == CONN_OPEN && (!most || c->out.pending > most->out.pending)) most = c;
+        if (c->phase != CONN_OPEN || c->move.doom) continue;
+        if (!most || c->out.pending > most->out.pending) most = c;
     }
     return most;
 }
