@@ -58,9 +58,9 @@ struct io_op {
     void *buf;          /* in for SEND and WRITE, out for READ; RECV: set by the loop at each callback */
     size_t len;
     struct iovec *iov; /* SEND: must stay valid and unchanged until done; the loop may advance its entries */
+    size_t done; /* out: bytes done, also when a SEND was stopped or failed on the way */
     /* back end's own */
     struct list link;
-    size_t done;
     void *priv;
     uint64_t priv_word[9]; /* room for a struct msghdr and a flag word */
 };

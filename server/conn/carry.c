@@ -103,3 +103,14 @@ void carry_drop(struct ingest *in, struct carry *c) {
     buffer_give(in, c->p, c->cap);
     *c = (struct carry){0};
 }
+
+void carry_leave(struct ingest *in, const struct carry *c) {
+    must(in->used >= c->cap);
+    in->used -= c->cap;
+    in->freed |= c->cap > 0;
+}
+
+void carry_arrive(struct ingest *in, const struct carry *c) {
+    must((c->p == NULL) == (c->cap == 0));
+    in->used += c->cap;
+}

@@ -33,4 +33,7 @@ void carry_append(struct carry *c, const uint8_t *p, size_t n);
 static inline const uint8_t *carry_bytes(const struct carry *c) { return c->p + c->at; }
 /* Steps over used bytes; an empty carry gives its buffer back. */
 void carry_consume(struct ingest *in, struct carry *c, size_t used);
+/* The buffer leaves this shard's budget for another's; it keeps its bytes. */
+void carry_leave(struct ingest *in, const struct carry *c);
+void carry_arrive(struct ingest *in, const struct carry *c);
 void carry_drop(struct ingest *in, struct carry *c);

@@ -17,6 +17,11 @@
 void conn_close(struct conn *c, const char *reason, bool drain) {
     must(reason != NULL);
     if (c->phase == CONN_DEAD || (c->phase != CONN_OPEN && drain)) return;
+    if (c->moving == MOVE_ARRIVING) { /* once it is here */
+        if (!c->move.doom) c->move.doom_drain = drain;
+        if (!c->move.doom) c->move.doom = reason;
+        return;
+    }
     if (c->phase == CONN_OPEN) {
         c->reason = reason;
         conn_log(c, LOG_DEBUG, "Client connection closed: %s", reason);
@@ -28,6 +33,7 @@ void conn_close(struct conn *c, const char *reason, bool drain) {
 /* Takes it off everything that could still call it, but for its operations. */
 static void detach(struct conn *c) {
     must(c->phase != CONN_OPEN);
+    if (c->moving) conn_move_drop(c);
     conn_drop_subs(c);
     conn_unstall(c);
     c->paused = 0;

@@ -35,8 +35,9 @@ struct conn_limits {
     int64_t ping_interval_ns, write_deadline_ns, auth_timeout_ns, first_ping_ns;
     int ping_max;
     bool no_headers;
-    uint64_t ingest_max; /* bytes of partial messages a shard holds; 0 = 64 MiB */
-    uint64_t outbox_max; /* bytes of outgoing messages a shard holds for all its connections; 0 = 256 MiB */
+    uint64_t ingest_max;  /* bytes of partial messages a shard holds; 0 = 64 MiB */
+    uint64_t outbox_max;  /* bytes of outgoing messages a shard holds for all its connections; 0 = 256 MiB */
+    int64_t move_wait_ns; /* how long a connection stays on a shard it moved to, at first; 0 = 1 s */
 };
 
 /* What the INFO line says of the server; strings live as long as the server. */
@@ -48,7 +49,26 @@ struct conn_server {
 };
 
 struct conn_counters { /* this shard's */
-    uint64_t in_msgs, in_bytes, out_msgs, out_bytes, slow_consumers, stale, connections, total_connections;
+    uint64_t in_msgs, in_bytes, out_msgs, out_bytes, slow_consumers, stale, connections, total_connections,
+        moved_in;
+};
+
+/* What the shards tell each other when a connection moves; see move.c. */
+enum conn_move_step {
+    CONN_MOVE_ASK,    /* to the new shard: take it? Its last subject, and of each subscription subject, sid */
+    CONN_MOVE_YES,    /* back */
+    CONN_MOVE_NO,     /* back */
+    CONN_MOVE_SWITCH, /* old shard to all: its messages go to shard arg from now on */
+    CONN_MOVE_SWITCHED, /* back, and to the new shard: what follows from here goes there */
+    CONN_MOVE_TAKE,     /* to the new shard: arg is the connection */
+    CONN_MOVE_DROP      /* to the new shard: it closed, nothing comes */
+};
+enum { CONN_MOVE_SUBS_MAX = 16, CONN_MOVE_SPANS = 1 + 2 * CONN_MOVE_SUBS_MAX };
+struct conn_move_letter {
+    enum conn_move_step step;
+    uint64_t cid, arg;
+    const struct span *spans;
+    size_t spans_n;
 };
 
 /* The shard's connections and what they stand on. The lists and what follows `counters` are conn's own. */
@@ -66,8 +86,15 @@ struct conns {
     void (*closed)(void *ctx, uint64_t cid);
     /* May this client in? Decides on CONNECT options; NULL = everyone. (server/auth) */
     bool (*authorize)(void *ctx, const void *connect_opts);
+    /* Between shards; self and shards are the caller's to set. tell: in order with routed messages, to
+     * conns_on_move() of shard `to`. moved: a connection that was shard `from`'s is this one's. */
+    unsigned self, shards;
+    void (*tell)(void *ctx, unsigned to, const struct conn_move_letter *l); /* NULL = connections stay */
+    void (*moved)(void *ctx, uint64_t cid, unsigned from);
     struct conn_counters counters;
     bool lame_duck;
+    bool stopping;   /* nothing is read any more */
+    size_t arriving; /* of count: their shard is still another one */
     size_t stalling; /* clients that lag so far behind that publishers are held back for them */
 
     struct list all, dirty, parked, stalled, starved, sending, closing; /* of struct conn */
@@ -112,6 +139,8 @@ void conns_unpark(struct conns *cs);
  * or for a moment. It may be gone. */
 void conns_stall(struct conns *cs, uint64_t cid);
 void conns_release(struct conns *cs);
+/* A letter of another shard about a connection that moves. */
+void conns_on_move(struct conns *cs, unsigned from, const struct conn_move_letter *l);
 /* The server stops: nothing more is read or handled from anyone; answers and deliveries still leave. */
 void conns_stop_reading(struct conns *cs);
 /* Sends INFO with ldm to everyone and stops accepting new work; or closes all (shutdown). */

@@ -100,7 +100,7 @@ bool conn_deliver(struct sink *sink, struct sub *sub, struct route_msg *rm) {
     const struct msg *m = &rm->msg;
     enum err e;
     must(sink == &c->sink);
-    if (c->phase != CONN_OPEN || !count(s)) return false;
+    if (c->phase != CONN_OPEN || (c->moving && !conn_takes(c, rm)) || !count(s)) return false;
     struct span hdr = c->headers ? m->hdr : SPAN_EMPTY;
     size_t bytes = hdr.n + m->payload.n;
     size_t room = LINE_FIXED + m->subject.n + s->sid.n + m->reply.n + bytes;

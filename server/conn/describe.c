@@ -24,7 +24,7 @@ void conns_each(const struct conns *cs, bool (*fn)(void *ctx, const struct conn_
     must(fn != NULL);
     for (const struct list *at = cs->all.next; at != &cs->all; at = at->next) {
         const struct conn *c = container_of(at, struct conn, all);
-        if (c->phase != CONN_OPEN) continue;
+        if (c->phase != CONN_OPEN || c->moving == MOVE_ARRIVING) continue; /* its old shard shows it */
         struct conn_info info = info_of(c);
         if (!fn(ctx, &info)) return;
     }

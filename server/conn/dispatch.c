@@ -124,7 +124,11 @@ static void publish(struct conn *c, const struct op *op) {
     size_t took = route_publish(cs->route, &m);
     if (!list_empty(&cs->retired)) conns_reap_subs(cs);
     if (took == 0 && op->msg.reply.n && c->opts.no_responders) no_responders(c, &op->msg);
-    if (c->phase != CONN_OPEN || !(m.congested || (cs->stuck && !c->paused_once))) return;
+    if (c->phase != CONN_OPEN) return;
+    if (!(m.congested || (cs->stuck && !c->paused_once))) {
+        if (m.far | c->far) conn_went(c, m.far, op->msg.subject);
+        return;
+    }
     c->paused_once |= cs->stuck;
     conn_pause(c, PAUSE_CONGESTED);
 }

@@ -61,7 +61,8 @@ void conns_deinit(struct conns *cs) {
     must(cs->line != NULL);
     list_each(at, tmp, &cs->all) {
         struct conn *c = container_of(at, struct conn, all);
-        close(c->recv.fd);
+        if (c->recv.fd >= 0) close(c->recv.fd);
+        if (c->moving == MOVE_ARRIVING) conn_move_discard(c);
         c->recv.busy = c->out.send.busy = c->close.busy = false;
         c->phase = CONN_DEAD;
         conn_drop_subs(c);
@@ -96,6 +97,7 @@ void conns_lame_duck(struct conns *cs) {
         struct conn *c = container_of(at, struct conn, all);
         if (c->phase != CONN_OPEN || !c->first_pong || c->opts.protocol < 1) continue;
         conn_log(c, LOG_DEBUG, "Sending Lame Duck Mode info to client");
+        c->told_ldm = true;
         if (!conn_send_info(c, false, true)) conn_close(c, "Write Error", false);
     }
 }
@@ -139,9 +141,10 @@ bool conn_send_info(struct conn *c, bool connect_info, bool lame_duck) {
     return n > 0 && conn_put(c, text, n);
 }
 
-static bool make(struct conns *cs, int fd, uint64_t cid, struct conn **out) {
+struct conn *conn_make(struct conns *cs, int fd, uint64_t cid) {
+    must(map_u64_get(&cs->by_cid, cid) == NULL);
     struct conn *c = calloc(1, sizeof *c);
-    if (!c) return false;
+    if (!c) return NULL;
     c->cs = cs;
     c->cid = cid;
     c->trace = log_on(cs->log, LOG_TRACE);
@@ -163,35 +166,33 @@ static bool make(struct conns *cs, int fd, uint64_t cid, struct conn **out) {
     c->close = (struct io_op){.kind = IO_OP_CLOSE, .fd = fd, .on_done = conn_on_closed};
     c->timer.on_fire = conn_on_timer;
     c->opened_ns = c->heard_ns = c->fed_ns = io_now(cs->io);
-    io_peer(fd, c->peer, &c->port);
+    if (fd >= 0) io_peer(fd, c->peer, &c->port);
     if (map_u64_put(&cs->by_cid, cid, c)) {
         connect_deinit(&c->opts);
         free(c);
-        return false;
+        return NULL;
     }
     list_add_tail(&cs->all, &c->all);
     cs->count++;
-    *out = c;
-    return true;
+    return c;
 }
 
 enum err conn_open(struct conns *cs, int fd, uint64_t cid, bool full) {
-    struct conn *c;
     int on = 1;
     must(fd >= 0);
-    must(map_u64_get(&cs->by_cid, cid) == NULL);
     if (cs->lame_duck) {
         close(fd);
         return ERR_CLOSED;
     }
-    if (!make(cs, fd, cid, &c)) {
+    struct conn *c = conn_make(cs, fd, cid);
+    if (!c) {
         close(fd);
         return ERR_NOMEM;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
                sizeof on); /* fails on other kinds of sockets, which need none */
     cs->counters.total_connections++;
-    cs->counters.connections = cs->count;
+    cs->counters.connections = cs->count - cs->arriving;
     conn_log(c, LOG_DEBUG, "Client connection created");
     if (!conn_send_info(c, false, cs->lame_duck)) {
         conn_close(c, "Write Error", false);
@@ -227,6 +228,6 @@ void conn_free(struct conn *c) {
     map_str_deinit(&c->subs);
     connect_deinit(&c->opts);
     cs->count--;
-    cs->counters.connections = cs->count;
+    cs->counters.connections = cs->count - cs->arriving;
     free(c);
 }

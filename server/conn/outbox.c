@@ -7,6 +7,7 @@
  * connection. */
 #include "conn/outbox.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
@@ -148,6 +149,43 @@ void outbox_commit(struct outbox *ob, size_t used) {
     ob->pending += used;
 }
 
+/* --- moving --- */
+
+enum err outbox_take(struct outbox *ob, uint8_t **bytes, size_t *n) {
+    must(!ob->send.busy && ob->sending == 0);
+    *bytes = NULL;
+    *n = 0;
+    if (ob->pending) {
+        *bytes = malloc(ob->pending);
+        if (!*bytes) return ERR_NOMEM;
+        for (const struct outbox_chunk *c = ob->first; c; c = c->next) {
+            memcpy(*bytes + *n, c->data + c->start, c->end - c->start);
+            *n += c->end - c->start;
+        }
+    }
+    must(*n == ob->pending);
+    outbox_deinit(ob);
+    return ERR_OK;
+}
+
+enum err outbox_prepend(struct outbox *ob, const uint8_t *bytes, size_t n) {
+    must(!ob->send.busy);
+    if (n == 0) return ERR_OK;
+    struct outbox_chunk *more, *last;
+    enum err e = provide(ob, n, &more);
+    if (e) return e;
+    ob->pending += n;
+    for (last = more;; last = last->next) {
+        bytes = fill(last, bytes, &n);
+        if (!last->next) break;
+    }
+    must(n == 0);
+    last->next = ob->first;
+    ob->first = more;
+    if (!ob->last) ob->last = last;
+    return ERR_OK;
+}
+
 /* --- sending --- */
 
 /* Steps over n sent bytes; chunks that are through go back, the last one too when nothing is behind it. */
@@ -177,7 +215,7 @@ static void on_send(struct io_op *op, int64_t res) {
     size_t n = ob->sending;
     ob->since_ns = 0;
     ob->sending = 0;
-    if (res >= 0) consume(ob, n);
+    consume(ob, res >= 0 ? n : op->done);
     ob->on_sent(ob, res < 0 ? (enum err) - res : ERR_OK);
 }
 

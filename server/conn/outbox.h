@@ -47,6 +47,11 @@ enum err outbox_putv(struct outbox *ob, const struct iovec *v, size_t count) MUS
  * fine). */
 enum err outbox_reserve(struct outbox *ob, size_t n, uint8_t **room) MUST_USE;
 void outbox_commit(struct outbox *ob, size_t used);
+/* Moving to another shard's pools. Takes all bytes out into a block the caller frees; no send is in flight.
+ * ERR_NOMEM: nothing happened. */
+enum err outbox_take(struct outbox *ob, uint8_t **bytes, size_t *n) MUST_USE;
+/* Puts bytes before all others; no send is in flight. The bound does not count here. ERR_NOMEM. */
+enum err outbox_prepend(struct outbox *ob, const uint8_t *bytes, size_t n) MUST_USE;
 /* Submits what is pending unless a send is in flight. */
 void outbox_flush(struct outbox *ob);
 bool outbox_idle(const struct outbox *ob);

@@ -145,6 +145,7 @@ void conns_stall(struct conns *cs, uint64_t cid) {
 }
 
 void conns_stop_reading(struct conns *cs) {
+    cs->stopping = true;
     list_each(at, tmp, &cs->all) {
         struct conn *c = container_of(at, struct conn, all);
         must(c->cs == cs);
@@ -188,6 +189,7 @@ void conn_on_recv(struct io_op *op, int64_t res) {
         receive(c, op->buf, (size_t)res);
     }
     settle(c);
+    if (c->moving) conn_move_on(c);
     after_all(cs);
 }
 

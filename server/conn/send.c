@@ -27,7 +27,8 @@ static struct conn *fullest(struct conns *cs) {
     struct conn *most = NULL;
     list_each(at, tmp, &cs->all) {
         struct conn *c = container_of(at, struct conn, all);
-        if (c->phase == CONN_OPEN && (!most || c->out.pending > most->out.pending)) most = c;
+        if (c->phase != CONN_OPEN || c->move.doom) continue;
+        if (!most || c->out.pending > most->out.pending) most = c;
     }
     return most;
 }
@@ -117,7 +118,7 @@ static void sweep_arm(struct conns *cs) {
 }
 
 void conn_flush(struct conn *c) {
-    if (c->out.send.busy || c->out.pending == 0) return;
+    if (c->out.send.busy || c->out.pending == 0 || c->moving == MOVE_ARRIVING) return;
     outbox_flush(&c->out);
     must(list_empty(&c->sending));
     if (c->phase != CONN_OPEN) return;           /* its drain is timed by its own timer */
@@ -129,6 +130,10 @@ void conn_on_sent(struct outbox *ob, enum err e) {
     struct conn *c = container_of(ob, struct conn, out);
     list_del(&c->sending);
     c->progress_ns = io_now(c->cs->io);
+    if (c->phase == CONN_OPEN && c->moving == MOVE_CUT && (!e || e == ERR_CANCELLED)) {
+        conn_move_on(c);
+        return;
+    }
     if (e && c->phase != CONN_DEAD) {
         if (e != ERR_CLOSED) conn_log(c, LOG_DEBUG, "Error flushing: %s", err_text(e));
         conn_close(c, "Write Error", false);

@@ -20,12 +20,28 @@ enum conn_pause {
     PAUSE_INGEST = 4,    /* no room to gather its payload; until something was given back */
     PAUSE_STALL = 8,     /* a client on another shard lags; until conns_release() */
     PAUSE_STOP = 16,     /* the server stops; for good */
+    PAUSE_MOVE = 32,     /* it moves to another shard; until it is there */
+};
+
+/* How far a move is; the first three on the old shard, the last on the new one. */
+enum move_stage { STAY, MOVE_ASKED, MOVE_LEAVING, MOVE_CUT, MOVE_ARRIVING };
+
+struct conn_move {
+    bool agreed, dropped; /* MOVE_ASKED: the other shard takes it; MOVE_ARRIVING: it closed */
+    bool doom_drain;
+    unsigned peer;
+    uint64_t switched; /* shards whose messages go to the new shard, by what has arrived from them */
+    struct conn *old;  /* MOVE_ARRIVING: as it left the other shard */
+    const char *doom;  /* MOVE_ARRIVING: it is to close, why */
+    uint8_t *rest;     /* bytes that were not sent before it left */
+    size_t rest_n;
+    uint64_t not_before_ns, wait_ns; /* to keep it from moving back and forth */
 };
 
 struct conn {
     /* what a delivery touches */
     struct conns *cs;
-    uint8_t phase, paused;
+    uint8_t phase, paused, moving; /* moving: enum move_stage */
     bool headers, trace, stalling;
     size_t stall_at; /* pending bytes above which publishers are asked to pause */
     uint64_t cid, out_msgs, out_bytes;
@@ -35,11 +51,12 @@ struct conn {
     struct parser parser;
     struct carry carry;
     struct io_op recv;
+    uint8_t far, far_n; /* so many messages in a row went to just shard far - 1 */
     uint64_t opened_ns;
     uint64_t in_msgs, in_bytes, heard_ns; /* last PUB, SUB, UNSUB, PING or CONNECT */
     uint64_t fed_ns;                      /* last bytes of any kind */
     uint64_t pinged_ns;                   /* last PING to it, 0 = never */
-    bool connected, first_pong, eof;
+    bool connected, first_pong, eof, told_ldm;
     uint32_t thrown_away; /* bytes received while lingering */
     bool paused_once;     /* for the buffer being handled, because of a client that has stopped reading */
     enum err recv_err;
@@ -57,6 +74,7 @@ struct conn {
     uint16_t port;
     char peer[46];
     const char *reason;
+    struct conn_move move;
     struct sink sink;
 };
 
@@ -73,7 +91,8 @@ struct conn_sub {
 
 static inline struct conn_sub *conn_sub_of(struct sub *s) { return container_of(s, struct conn_sub, sub); }
 
-/* open.c: INFO and the first steps */
+/* open.c: INFO and the first steps. conn_make: in the set, idle; NULL: no memory */
+struct conn *conn_make(struct conns *cs, int fd, uint64_t cid);
 bool conn_send_info(struct conn *c, bool connect_info, bool lame_duck);
 
 /* send.c: bytes to the client. False: it is a slow consumer and closing now */
@@ -106,6 +125,8 @@ void conn_bad_input(struct conn *c, const char *error, struct span near);
 void conn_connect(struct conn *c, struct span json);
 void conn_subscribe(struct conn *c, const struct op *op);
 void conn_unsubscribe(struct conn *c, const struct op *op);
+enum err conn_sub_add(struct conn *c, struct span subject, struct span queue, struct span sid,
+                      bool local_only) MUST_USE;
 void conn_drop_subs(struct conn *c);
 void conn_sub_retire(struct conn_sub *s);
 void conns_reap_subs(struct conns *cs);
@@ -116,6 +137,13 @@ void conns_reap(struct conns *cs);
 void conn_advance(struct conn *c);
 void conn_on_closed(struct io_op *op, int64_t res);
 void conn_free(struct conn *c);
+
+/* move.c. conn_went: a message went to that shard alone (1 + shard; 0: not so) */
+void conn_went(struct conn *c, uint8_t far, struct span subject);
+bool conn_takes(const struct conn *c, const struct route_msg *m); /* while it moves: is this its shard? */
+void conn_move_on(struct conn *c);                                /* a receive or send has ended */
+void conn_move_drop(struct conn *c);                              /* it closes */
+void conn_move_discard(struct conn *c);                           /* it does not arrive any more */
 
 /* timers.c */
 void conn_on_timer(struct io_timer *t);

@@ -13,20 +13,20 @@
 
 enum { TEXT_MAX = 1400 };
 
-static struct conn_sub *sub_new(struct conn *c, const struct op *op) {
-    must(op->kind == OP_SUB);
-    struct conn_sub *s = malloc(sizeof *s + op->subject.n + op->queue.n + op->sid.n);
+static struct conn_sub *sub_new(struct conn *c, struct span subject, struct span queue, struct span sid) {
+    must(subject.n > 0 && sid.n > 0);
+    struct conn_sub *s = malloc(sizeof *s + subject.n + queue.n + sid.n);
     if (!s) return NULL;
     uint8_t *p = s->text;
-    memcpy(p, op->subject.p, op->subject.n);
-    if (op->queue.n) memcpy(p + op->subject.n, op->queue.p, op->queue.n);
-    memcpy(p + op->subject.n + op->queue.n, op->sid.p, op->sid.n);
+    memcpy(p, subject.p, subject.n);
+    if (queue.n) memcpy(p + subject.n, queue.p, queue.n);
+    memcpy(p + subject.n + queue.n, sid.p, sid.n);
     *s = (struct conn_sub){.conn = c};
     s->sub.sink = &c->sink;
     s->sub.cid = c->cid;
-    s->sub.subject = span_of(p, op->subject.n);
-    s->sub.queue = op->queue.n ? span_of(p + op->subject.n, op->queue.n) : SPAN_EMPTY;
-    s->sid = span_of(p + op->subject.n + op->queue.n, op->sid.n);
+    s->sub.subject = span_of(p, subject.n);
+    s->sub.queue = queue.n ? span_of(p + subject.n, queue.n) : SPAN_EMPTY;
+    s->sid = span_of(p + subject.n + queue.n, sid.n);
     list_init(&s->retired);
     return s;
 }
@@ -35,7 +35,7 @@ static void sub_end(struct conn_sub *s) {
     struct conn *c = s->conn;
     if (c->trace) conn_trace(c, "<->", "DELSUB", &s->sid, 1);
     must(map_str_del(&c->subs, s->sid) == s);
-    route_unsubscribe(c->cs->route, &s->sub);
+    if (s->sub.entry.node) route_unsubscribe(c->cs->route, &s->sub); /* else it moves, and is off already */
     list_del(&s->retired);
     if (c->inbox == s) c->inbox = NULL;
     free(s);
@@ -95,10 +95,12 @@ static bool at_limit(const struct conn *c) {
     return max > 0 && c->subs.count >= (size_t)max;
 }
 
-static enum err add(struct conn *c, const struct op *op) {
-    must(map_str_get(&c->subs, op->sid) == NULL);
-    struct conn_sub *s = sub_new(c, op);
+enum err conn_sub_add(struct conn *c, struct span subject, struct span queue, struct span sid,
+                      bool local_only) {
+    must(map_str_get(&c->subs, sid) == NULL);
+    struct conn_sub *s = sub_new(c, subject, queue, sid);
     if (!s) return ERR_NOMEM;
+    s->sub.local_only = local_only;
     enum err e = map_str_put(&c->subs, s->sid, s);
     if (!e) {
         e = route_subscribe(c->cs->route, &s->sub);
@@ -131,8 +133,8 @@ void conn_subscribe(struct conn *c, const struct op *op) {
         conn_err(c, "maximum subscriptions exceeded");
         return;
     }
-    enum err e =
-        map_str_get(&c->subs, op->sid) ? ERR_OK : add(c, op); /* a sid in use keeps its first subject */
+    enum err e = ERR_OK; /* a sid in use keeps its first subject */
+    if (!map_str_get(&c->subs, op->sid)) e = conn_sub_add(c, op->subject, op->queue, op->sid, false);
     if (e == ERR_NOMEM) {
         conn_log(c, LOG_ERROR, "no memory for a subscription");
         conn_close(c, "Internal Client", false);

@@ -127,6 +127,7 @@ size_t route_publish(struct route *r, struct route_msg *m) {
     struct match *a = matcher_find(&r->matcher, m->to.n ? m->to : m->msg.subject);
     uint64_t picked = 0;
     m->congested = false;
+    m->from = m->far = 0;
     r->serving = a;
     size_t got = deliver_plain(a, m);
     for (uint32_t i = 0; i < a->group_n; i++) got += pick_any(a, &a->groups[i], m, &r->rng, &picked);
@@ -135,6 +136,8 @@ size_t route_publish(struct route *r, struct route_msg *m) {
         unsigned shard = (unsigned)__builtin_ctzll(to);
         forward_to(r, a, m, shard, picked >> shard & 1);
     }
+    bool one = a->plain_shards && (a->plain_shards & (a->plain_shards - 1)) == 0;
+    if (one && a->plain_n == 0 && a->group_n == 0) m->far = (uint8_t)(__builtin_ctzll(a->plain_shards) + 1);
     r->serving = NULL;
     return got;
 }
@@ -185,6 +188,19 @@ bool route_bound(const struct route *r, struct span subject, struct span queue) 
     b.local = false;
     if (!b.found) trie_match(&r->remote.trie, subject, bound_seen, &b);
     return b.found;
+}
+
+static void served_seen(void *ctx, struct trie_entry *e) {
+    const struct sub *s = container_of(e, struct sub, entry);
+    bool *found = ctx;
+    *found |= s->cid == 0 && !s->local_only;
+}
+
+bool route_serves(const struct route *r, struct span subject) {
+    bool found = false;
+    must(subject.n > 0);
+    trie_match(&r->local, subject, served_seen, &found);
+    return found;
 }
 
 uint32_t route_generation(const struct route *r) { return r->matcher.generation; }

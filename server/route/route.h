@@ -33,6 +33,8 @@ struct route_msg {
     uint64_t cid;   /* publishing connection, 0 = the server itself */
     bool no_echo;   /* do not deliver to subscriptions of cid */
     bool congested; /* out: some sink took it but wants the publisher to pause (see conn.h) */
+    uint8_t from;   /* 0: published on this shard; else 1 + the shard that forwarded it */
+    uint8_t far;    /* out: 1 + the shard that alone got it, for plain subscriptions there; else 0 */
 };
 
 /* Where a subscription leads. deliver queues the message and returns; false: not taken (then a queue group
@@ -85,6 +87,8 @@ bool route_interest(struct route *r, struct span subject);
 /* Has anyone, anywhere, subscribed to exactly this subject (a pattern that merely matches does not count), in
  * this queue group, or plainly when queue is empty? */
 bool route_bound(const struct route *r, struct span subject, struct span queue);
+/* Does a subscription of this shard's server (a stream) that all shards know take this subject? */
+bool route_serves(const struct route *r, struct span subject);
 /* Another number whenever a subscription came or went, here or elsewhere. */
 uint32_t route_generation(const struct route *r);
 

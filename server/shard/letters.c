@@ -52,6 +52,18 @@ void post_conn(struct mail *m, unsigned to, int fd, uint64_t cid, bool full) {
         &(struct letter){.kind = MAIL_CONN, .flags = full ? FLAG_FULL : 0, .id = cid, .arg = (uint64_t)fd});
 }
 
+void post_move(struct mail *m, unsigned to, const struct conn_move_letter *l) {
+    static_must((int)CONN_MOVE_SPANS <= (int)MAIL_SPANS_MAX);
+    must(l->cid != 0);
+    mail_send(m, to, &(struct letter){MAIL_MOVE, (uint8_t)l->step, l->cid, l->arg, l->spans, l->spans_n});
+}
+
+void read_move(const struct letter *l, struct conn_move_letter *out) {
+    must(l->kind == MAIL_MOVE);
+    must(l->flags <= CONN_MOVE_DROP);
+    *out = (struct conn_move_letter){(enum conn_move_step)l->flags, l->id, l->arg, l->spans, l->spans_n};
+}
+
 void post_call(struct mail *m, unsigned to, shard_call *fn, void *arg) {
     must(fn != NULL);
     mail_send(m, to, &(struct letter){.kind = MAIL_CALL, .id = (uintptr_t)fn, .arg = (uintptr_t)arg});

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conn/conn.h"
 #include "route/route.h"
 #include "shard/mail.h"
 
@@ -23,6 +24,10 @@ void post_interest(struct mail *m, struct span subject, struct span queue, bool 
 
 /* The descriptor changes hands. full: to be refused. */
 void post_conn(struct mail *m, unsigned to, int fd, uint64_t cid, bool full);
+
+/* About a connection that moves. */
+void post_move(struct mail *m, unsigned to, const struct conn_move_letter *l);
+void read_move(const struct letter *l, struct conn_move_letter *out);
 
 /* Runs fn(shard's context, arg) on the other shard, in order with everything else. arg lives until it ran. */
 typedef void shard_call(void *ctx, void *arg);

@@ -81,9 +81,16 @@ void lobby_close(struct lobby *l) {
         io_file_close(l->io, l->fd);
 }
 
+void lobby_on_moved(struct lobby *l, unsigned from, unsigned to) {
+    must(from != to);
+    must(from < l->server->shards && to < l->server->shards);
+    l->load[from]--;
+    l->load[to]++;
+}
+
 void lobby_on_closed(struct lobby *l, unsigned shard) {
     must(shard < l->server->shards);
-    must(l->load[shard] > 0 && l->total > 0);
+    must(l->total > 0);
     l->load[shard]--;
     l->total--;
 }

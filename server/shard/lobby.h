@@ -19,7 +19,8 @@ struct lobby {
     int fd, port;
     bool open;
     uint64_t next_cid;
-    uint32_t load[ROUTE_SHARDS_MAX], total;
+    int32_t load[ROUTE_SHARDS_MAX]; /* below 0 for a moment when one moves on before its arrival is known */
+    uint32_t total;
 };
 
 void lobby_init(struct lobby *l, struct server *sv, struct io *io);
@@ -27,5 +28,7 @@ void lobby_init(struct lobby *l, struct server *sv, struct io *io);
 enum err lobby_open(struct lobby *l) MUST_USE;
 /* Takes no more clients. */
 void lobby_close(struct lobby *l);
+/* A connection has moved. */
+void lobby_on_moved(struct lobby *l, unsigned from, unsigned to);
 /* A connection of that shard is gone. */
 void lobby_on_closed(struct lobby *l, unsigned shard);

@@ -31,6 +31,8 @@ enum mail_kind {
     MAIL_GO,     /* nobody lags any more: who was told to wait may go on */
     MAIL_STALL,  /* id: connection id; a client lags behind what it publishes */
     MAIL_CAST,   /* JetStream's own bytes */
+    MAIL_MOVE,   /* id: connection id; flags: step of its move, see conn.h; what follows is that step's */
+    MAIL_MOVED,  /* id: connection id; arg: the shard it was on; to the shard that counts them */
     MAIL_CALL,   /* id: function, arg: its argument; see letters.h */
     MAIL_ASK,    /* id: round; span: what monitoring wants to know of a shard */
     MAIL_ANSWER, /* id: round; spans: counters, connections */

@@ -113,6 +113,14 @@ void shard_run(struct shard *s) {
 
 /* --- letters --- */
 
+static void on_conn_moved(void *ctx, uint64_t cid, unsigned from) {
+    struct shard *s = ctx;
+    if (s->self == 0)
+        lobby_on_moved(&s->server->lobby, from, 0);
+    else
+        mail_send(s->mail, 0, &(struct letter){.kind = MAIL_MOVED, .id = cid, .arg = from});
+}
+
 static void on_conn_closed(void *ctx, uint64_t cid) {
     struct shard *s = ctx;
     if (s->self == 0)
@@ -141,9 +149,11 @@ static struct span joined(const struct letter *l) {
 static void on_letter(void *ctx, unsigned from, const struct letter *l) {
     struct shard *s = ctx;
     struct routed r;
+    struct conn_move_letter move;
     switch (l->kind) {
     case MAIL_MSG:
         read_msg(l, &r);
+        r.m.from = (uint8_t)(from + 1);
         route_deliver(s->route, &r.m, r.picks, r.picks_n, r.plain);
         if (r.m.congested) stall_publisher(s, from, r.m.cid);
         break;
@@ -158,6 +168,11 @@ static void on_letter(void *ctx, unsigned from, const struct letter *l) {
     case MAIL_PASSED: barriers_on_passed(&s->barriers, from, l->id); break;
     case MAIL_CONN: open_conn(s, (int)l->arg, l->id, l->flags); break;
     case MAIL_CLOSED: lobby_on_closed(&s->server->lobby, from); break;
+    case MAIL_MOVE:
+        read_move(l, &move);
+        conns_on_move(&s->conns, from, &move);
+        break;
+    case MAIL_MOVED: lobby_on_moved(&s->server->lobby, (unsigned)l->arg, from); break;
     case MAIL_CALL: read_call(l, s); break;
     case MAIL_ASK: watch_on_ask(s, l); break;
     case MAIL_ANSWER: watch_on_answer(s, from, l); break;
@@ -186,6 +201,12 @@ static bool on_conn_barrier(void *ctx, uint64_t cid) {
     if (barriers_idle(&s->barriers)) return true;
     barriers_request(&s->barriers, cid, NULL);
     return false;
+}
+
+static void on_conn_tell(void *ctx, unsigned to, const struct conn_move_letter *l) {
+    struct shard *s = ctx;
+    must(to != s->self);
+    post_move(s->mail, to, l);
 }
 
 static void on_js_barrier(void *ctx, struct js_barrier *b) {
@@ -239,6 +260,10 @@ bool shard_open(struct shard *s) {
     s->conns.ctx = s;
     s->conns.barrier = on_conn_barrier;
     s->conns.closed = on_conn_closed;
+    s->conns.self = s->self;
+    s->conns.shards = sv->shards;
+    s->conns.moved = on_conn_moved;
+    if (sv->shards > 1) s->conns.tell = on_conn_tell;
     return true;
 }
 

@@ -73,7 +73,7 @@ static struct monitor_counters count_up(const struct shard *s) {
     route_stats(s->route, &route);
     if (s->js) js_stats(s->js, &js);
     must(s->conns_ready);
-    return (struct monitor_counters){.connections = s->conns.by_cid.count,
+    return (struct monitor_counters){.connections = s->conns.by_cid.count - s->conns.arriving,
                                      .total_connections = c->total_connections,
                                      .subscriptions = route.subs,
                                      .sub_inserts = route.inserts,
