@@ -185,8 +185,9 @@ struct store {
     uint64_t rewrite_asked, rewrite_done_at; /* segment number; frame that must be durable, 0: still asked */
     uint64_t reclaim_ns, reclaim_segno;      /* next look for dead segments */
     struct io_op unlink_op;
-    struct list unlinked,
-        unlinking; /* segments whose removal is not durable yet; the sync that makes it so runs */
+    struct list unlinked;  /* segments whose removal is not durable yet */
+    struct list unlinking; /* the same, and the sync that makes it so runs */
+    struct list left;      /* segments in an unknown state that could not be removed */
 
     struct store_stats stats;
 };
@@ -253,8 +254,8 @@ void cache_deinit(struct store *s);
  * may be NULL). */
 enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, struct store_wait *w,
                    const uint8_t **p, size_t *n) MUST_USE;
-/* ERR_OK: all blocks of [off, off + n) are there, for this tick. ERR_LATER: all that are missing are on their way and stay for
- * w. ERR_FULL: none was asked for. */
+/* ERR_OK: all blocks of [off, off + n) are there, for this tick. ERR_LATER: all that are missing are on their
+ * way and stay for w. ERR_FULL: none was asked for. */
 enum err cache_want(struct store *s, struct seg *g, uint64_t off, size_t n, struct store_wait *w) MUST_USE;
 void cache_prefetch(struct store *s, struct seg *g, uint64_t index);
 

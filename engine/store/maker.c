@@ -71,12 +71,33 @@ static void no_space(struct store *s, enum err why) {
     m->tell |= m->waited;
 }
 
+/* The file of a preparation that failed: away, or back to the pool while its old header still stands. A
+ * removed one counts as part of the log until that is durable. */
+static void abandon(struct store *s, struct seg *g, enum maker_stage stage, uint64_t old_segno) {
+    char name[16];
+    seg_name(g, name);
+    if (!s->maker.fresh && stage < MAKER_HEAD) {
+        reclaim_free(s, g);
+        return;
+    }
+    seg_close_file(s, g);
+    g->segno = old_segno;
+    if (io_file_unlink(s->io, s->dirfd, name) == ERR_OK) {
+        list_add_tail(&s->unlinked, &g->link);
+        return;
+    }
+    log_line(&s->log, LOG_WARN, "log %04x: %s stays behind", s->cfg.log, name);
+    list_add_tail(&s->left, &g->link);
+}
+
 static void give_up(struct store *s, enum err why) {
     must(why != ERR_OK);
     must(s->maker.seg != NULL);
     must(!s->maker.op.busy);
     struct maker *m = &s->maker;
     struct seg *g = m->seg;
+    enum maker_stage stage = m->stage;
+    uint64_t old_segno = m->old_segno;
     m->seg = NULL;
     m->stage = MAKER_IDLE;
     m->old_segno = 0;
@@ -84,14 +105,7 @@ static void give_up(struct store *s, enum err why) {
         commit_fail(s, why, "preparing the segment in use failed");
         return;
     }
-    if (m->fresh) {
-        char name[16];
-        seg_name(g, name);
-        seg_close_file(s, g);
-        if (io_file_unlink(s->io, s->dirfd, name))
-            log_line(&s->log, LOG_WARN, "log %04x: %s stays behind", s->cfg.log, name);
-    }
-    seg_discard(s, g);
+    abandon(s, g, stage, old_segno);
     no_space(s, why);
 }
 
@@ -161,7 +175,7 @@ static enum err begin_recycled(struct store *s, struct seg *g) {
     m->seg = g;
     m->fresh = false;
     m->old_segno = g->segno;
-    m->stage = g->unwritten ? MAKER_ZERO : MAKER_HEAD;
+    m->stage = g->unwritten ? MAKER_ALLOCATE : MAKER_HEAD; /* it may have been cut short */
     return ERR_OK;
 }
 

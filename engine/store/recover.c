@@ -45,10 +45,11 @@ static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h
     g->epoch = h->epoch;
     g->unwritten = g->size < h->size;
     if (g->unwritten) { /* a power cut took an end that held nothing; or someone else took more */
-        log_line(&s->log, LOG_WARN,
-                 "log %04x: %08x.seg is cut off at %llu of %llu bytes; what was acknowledged behind that is "
-                 "lost",
-                 s->cfg.log, g->file, (unsigned long long)g->size, (unsigned long long)h->size);
+        log_line(
+            &s->log, LOG_WARN,
+            "log %04x: %08x.seg is cut off at %llu of %llu bytes; a record behind that, if there was one, "
+            "is lost",
+            s->cfg.log, g->file, (unsigned long long)g->size, (unsigned long long)h->size);
     }
     g->size = h->size;
     g->block = h->block;

@@ -149,7 +149,9 @@ enum err resume(struct recovery *r) {
     must(r->s->frames == NULL);
     struct store *s = r->s;
     struct seg *last = r->clean && r->last_seg != SIZE_MAX ? s->segs[r->last_seg] : NULL;
-    if (last && (last->block != s->block || r->ended || last->size - last->end < 3 * s->block)) last = NULL;
+    if (last &&
+        (last->block != s->block || last->unwritten || r->ended || last->size - last->end < 3 * s->block))
+        last = NULL;
     enum err e = settle(r);
     if (!e && last) e = go_on(r, last);
     if (!e && !last) e = close_off(r);

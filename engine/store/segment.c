@@ -141,8 +141,8 @@ enum err seg_for_read(struct store *s, uint64_t segno, struct seg **out) {
 
 uint64_t store_first_segno(const struct store *s) {
     uint64_t first = s->segs_len ? s->segs[0]->segno : s->next_segno;
-    const struct list *lists[2] = {&s->free, &s->unlinked};
-    for (int i = 0; i < 2; i++) {
+    const struct list *lists[] = {&s->free, &s->unlinked, &s->unlinking, &s->left};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         for (const struct list *l = lists[i]->next; l != lists[i]; l = l->next) {
             const struct seg *g = container_of(l, const struct seg, link);
             if (g->segno && g->segno < first) first = g->segno;

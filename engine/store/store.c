@@ -83,7 +83,8 @@ static enum err prepare(struct store *s) {
 }
 
 static void lists_init(struct store *s) {
-    struct list *all[] = {&s->ready, &s->free, &s->open, &s->dirty, &s->syncing, &s->unlinked, &s->unlinking};
+    struct list *all[] = {&s->ready,   &s->free,     &s->open,      &s->dirty,
+                          &s->syncing, &s->unlinked, &s->unlinking, &s->left};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) list_init(all[i]);
 }
 
@@ -98,7 +99,7 @@ static void release(struct store *s) {
         list_del(&s->segs[i]->dirty);
         seg_discard(s, s->segs[i]);
     }
-    struct list *all[] = {&s->ready, &s->free, &s->unlinked, &s->unlinking};
+    struct list *all[] = {&s->ready, &s->free, &s->unlinked, &s->unlinking, &s->left};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         for (struct list *l; (l = list_pop(all[i]));) seg_discard(s, container_of(l, struct seg, link));
     }

@@ -370,6 +370,14 @@ static bool file_of(struct life *l, uint64_t segno, char path[64]) {
     return false;
 }
 
+/* Does the record at off stand directly behind a frame's header? */
+static bool leads_a_frame(struct life *l, const char *path, uint64_t off) {
+    struct frame_header h;
+    const struct sim_node *n = sim_node_find(l->disk, NULL, path);
+    return n && off % 4096 == sizeof h && sim_node_read(n, off - sizeof h, &h, sizeof h) == sizeof h &&
+           h.magic == FRAME_MAGIC && h.off == off - sizeof h;
+}
+
 /* Flips a bit of a record that was found by the last recovery; it and nothing else may be lost by that. */
 static void damage(struct life *l) {
     struct model *m = &l->model;
@@ -391,7 +399,7 @@ static void damage(struct life *l) {
         } else if (chance(l, 50)) {
             sim_disk_rot(l->disk, path, below(l, 2) * SEG_HEADER_COPY + below(l, sizeof(struct seg_header)),
                          4); /* one copy */
-        } else if (m->count > 1 && off % 4096 == sizeof(struct frame_header)) {
+        } else if (leads_a_frame(l, path, off)) {
             sim_disk_rot(l->disk, path, off - 1 - below(l, sizeof(struct frame_header)),
                          1); /* a frame's header */
         }
