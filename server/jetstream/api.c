@@ -168,7 +168,10 @@ void api_run_queue(struct js *js) {
     for (struct list *l; (l = list_pop(&again));) {
         struct api_req *r = container_of(l, struct api_req, link);
         list_add_tail(&js->api_inflight, &r->link);
-        api_answer(r, r->when);
+        if (r->resume)
+            api_resume(r);
+        else
+            api_answer(r, r->when);
     }
     for (size_t i = 0; i < API_RUN_MAX && !list_empty(&js->api_queue); i++) {
         struct api_req *r = container_of(list_pop(&js->api_queue), struct api_req, link);
@@ -339,6 +342,12 @@ static void on_read(struct mr_wait *w) { api_resume(container_of(w, struct api_r
 void api_wait(struct api_req *r, void (*resume)(struct api_req *r)) {
     r->resume = resume;
     r->wait.on_ready = on_read;
+}
+
+void api_again(struct api_req *r, void (*resume)(struct api_req *r)) {
+    r->resume = resume;
+    list_del(&r->link);
+    list_add_tail(&r->js->api_waiting, &r->link);
 }
 
 struct js_stream *api_stream(struct api_req *r) {

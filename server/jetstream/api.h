@@ -89,6 +89,8 @@ struct text *api_begin(struct api_req *r);
  * now. */
 void api_wait(struct api_req *r, void (*resume)(struct api_req *r));
 void api_resume(struct api_req *r);
+/* Goes on in the next turn. */
+void api_again(struct api_req *r, void (*resume)(struct api_req *r));
 /* The stream the request names, here; NULL: r->err is "stream not found". */
 struct js_stream *api_stream(struct api_req *r);
 /* Parses the body when it is a JSON object or array; false: r->err. */

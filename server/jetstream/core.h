@@ -53,7 +53,7 @@ struct js {
     struct sink api_sink, ack_sink, flow_sink;
     struct sub api_sub, ack_sub, flow_sub;
     struct list api_queue;    /* struct api_req.link, to be run */
-    struct list api_waiting;  /* wait for a barrier the engine had no room for */
+    struct list api_waiting;  /* go on in the next turn, or wait for a barrier the engine had no room for */
     struct list api_inflight; /* started and not answered: reads, barriers, gathers */
     size_t api_queued, api_queued_bytes;
     uint64_t api_total, api_errors, next_gather;

@@ -273,6 +273,73 @@ static void other_requests(void) {
     world_close(w);
 }
 
+/* Batches larger than a turn, from another shard; they stop where they are told to. */
+static void direct_batches(void) {
+    struct world *w = world_open(2, true);
+    world_has(create(w, "FILL", "\"fill\""), "did_create");
+    world_has(
+        world_api(w, "STREAM.CREATE.S", "{\"name\":\"S\",\"subjects\":[\"s.*\"],\"allow_direct\":true}"),
+        "did_create");
+    for (int i = 0; i < 1000; i++) {
+        char subject[16];
+        snprintf(subject, sizeof subject, "s.%d", i % 10);
+        world_pub(w, 0, subject, "", "", SPAN_LIT("payload"));
+        if (i % 100 == 0) world_tick(w);
+    }
+    world_has(world_api(w, "STREAM.INFO.S", ""), "\"messages\":1000");
+    CHECK_EQ(world_ask(w, 0, "$JS.API.DIRECT.GET.S", SPAN_LIT("{\"batch\":900,\"seq\":1}"), "", 901, 500),
+             901);
+    for (int i = 0; i < 900; i++) {
+        char want[128];
+        snprintf(want, sizeof want, "Nats-Sequence: %d\r\n", i + 1);
+        world_has(w->got[i].hdr, want);
+        snprintf(want, sizeof want, "Nats-Num-Pending: %d\r\nNats-Last-Sequence: %d\r\n\r\n", 999 - i, i);
+        world_has(w->got[i].hdr, want);
+    }
+    CHECK_STR(w->got[900].hdr,
+              "NATS/1.0 204 EOB\r\nNats-Num-Pending: 100\r\nNats-Last-Sequence: 900\r\n\r\n");
+    CHECK_EQ(world_ask(w, 0, "$JS.API.DIRECT.GET.S",
+                       SPAN_LIT("{\"batch\":500,\"next_by_subj\":\"s.3\",\"seq\":500}"), "", 51, 500),
+             51);
+    CHECK_STR(w->got[50].hdr, "NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: 994\r\n\r\n");
+    CHECK_EQ(world_ask(w, 0, "$JS.API.DIRECT.GET.S", SPAN_LIT("{\"multi_last\":[\"s.>\"],\"up_to_seq\":505}"),
+                       "", 11, 500),
+             11);
+    world_has(w->got[0].hdr, "Nats-Sequence: 496\r\n");
+    CHECK_STR(w->got[10].hdr, "NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: "
+                              "505\r\nNats-UpTo-Sequence: 505\r\n\r\n");
+    /* deleted under it: what is left still ends in order */
+    world_forget(w);
+    world_pub(w, 0, "$JS.API.DIRECT.GET.S", "_INBOX.x", "", SPAN_LIT("{\"batch\":1000,\"seq\":1}"));
+    world_tick(w);
+    world_tick(w);
+    say(w, 0, "STREAM.DELETE.S", "_INBOX.del", "");
+    world_wait(w, 2000, 50);
+    world_has(answer(w, "_INBOX.del")->data, "success");
+    CHECK_EQ(world_pub(w, 0, "$JS.API.DIRECT.GET.S", "_INBOX.x", "", SPAN_LIT("{\"seq\":1}")), 0);
+    world_close(w);
+}
+
+static void direct_too_many(void) {
+    struct world *w = world_open(1, false);
+    world_has(
+        world_api(w, "STREAM.CREATE.S",
+                  "{\"name\":\"S\",\"subjects\":[\"s.*\"],\"allow_direct\":true,\"storage\":\"memory\"}"),
+        "did_create");
+    for (int i = 0; i < 1025; i++) {
+        char subject[16];
+        snprintf(subject, sizeof subject, "s.%d", i);
+        world_pub(w, 0, subject, "", "", SPAN_LIT("x"));
+    }
+    world_tick(w);
+    CHECK_EQ(world_ask(w, 0, "$JS.API.DIRECT.GET.S", SPAN_LIT("{\"multi_last\":[\"s.*\"]}"), "", 1, 500), 1);
+    CHECK_STR(w->got[0].hdr, "NATS/1.0 413 Too Many Results\r\n\r\n");
+    CHECK_EQ(world_ask(w, 0, "$JS.API.DIRECT.GET.S",
+                       SPAN_LIT("{\"multi_last\":[\"s.*\"],\"up_to_seq\":1024}"), "", 1025, 500),
+             1025);
+    world_close(w);
+}
+
 /* A flood of requests is bounded and the rest answered. */
 static void flood(void) {
     struct world *w = world_open(1, false);
@@ -337,4 +404,4 @@ static void hostile(void) {
 
 CHECK_MAIN(CASE(spread), CASE(same_name_at_once), CASE(overlap_at_once), CASE(delete_then_create),
            CASE(subjects_move), CASE(limits), CASE(pages), CASE(reopened), CASE(far_misses),
-           CASE(other_requests), CASE(flood), CASE(hostile))
+           CASE(other_requests), CASE(direct_batches), CASE(direct_too_many), CASE(flood), CASE(hostile))
