@@ -157,6 +157,7 @@ MR_API void mr_shard_stats(const struct mr_shard *shard, struct mr_shard_stats *
 enum mr_storage { MR_FILE, MR_MEMORY };
 enum mr_retention { MR_RETAIN_LIMITS, MR_RETAIN_INTEREST, MR_RETAIN_WORKQUEUE };
 enum mr_discard { MR_DISCARD_OLD, MR_DISCARD_NEW };
+#define MR_FIRST_SEQ_MAX ((uint64_t)1 << 62) /* no stream lives to see its sequences run out */
 
 /* Limits: -1 = none. Spans are copied. `extra` is the host's own bytes, kept and returned as they are (the server keeps
  * description and metadata there); at most 256 KiB. */
@@ -171,7 +172,7 @@ struct mr_stream_config {
     bool discard_new_per_subject, sealed, deny_delete, deny_purge, allow_rollup, allow_direct, no_ack;
     int64_t max_msgs, max_bytes, max_age_ns, max_msg_size, max_msgs_per_subject, max_consumers;
     int64_t duplicate_window_ns; /* 0 = no deduplication */
-    uint64_t first_seq;          /* 0 = 1 */
+    uint64_t first_seq;          /* 0 = 1; at most MR_FIRST_SEQ_MAX */
     struct mr_bytes extra;
 };
 

@@ -43,7 +43,8 @@ static bool stream_ok(const struct mr_stream_config *c) {
     must(c);
     return c->size >= sizeof *c && c->name.n <= CONF_NAME_MAX && c->extra.n <= CONF_EXTRA_MAX &&
            (unsigned)c->storage <= MR_MEMORY && (unsigned)c->retention <= MR_RETAIN_WORKQUEUE &&
-           (unsigned)c->discard <= MR_DISCARD_NEW && c->max_age_ns >= 0 && c->duplicate_window_ns >= 0;
+           (unsigned)c->discard <= MR_DISCARD_NEW && c->max_age_ns >= 0 && c->duplicate_window_ns >= 0 &&
+           c->first_seq <= MR_FIRST_SEQ_MAX;
 }
 
 enum err stream_conf_copy(struct stream_conf *to, const struct mr_stream_config *c) {

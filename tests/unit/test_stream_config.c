@@ -83,6 +83,10 @@ static void stream_bounds(void) {
     CHECK_EQ(stream_with(c), ERR_INVAL);
     c = ok, c.duplicate_window_ns = -1;
     CHECK_EQ(stream_with(c), ERR_INVAL);
+    c = ok, c.first_seq = MR_FIRST_SEQ_MAX;
+    CHECK_EQ(stream_with(c), ERR_OK);
+    c.first_seq++;
+    CHECK_EQ(stream_with(c), ERR_INVAL);
 }
 
 static enum err consumer_with(struct mr_consumer_config c) {
