@@ -12,6 +12,7 @@
 enum { ACK_TOKENS_MAX = 12 };
 
 static bool decimal(struct span s, uint64_t *out) {
+    must(out != NULL);
     uint64_t v = 0;
     if (s.n == 0 || s.n > 19) return false;
     for (size_t i = 0; i < s.n; i++) {
@@ -23,6 +24,7 @@ static bool decimal(struct span s, uint64_t *out) {
 }
 
 bool ack_subject_get(struct span subject, struct ack_subject *a) {
+    must(a != NULL);
     struct span pre = SPAN_LIT("$JS.ACK."), token[ACK_TOKENS_MAX];
     if (!span_starts(subject, pre)) return false;
     size_t n = 0, from = pre.n;
@@ -40,6 +42,7 @@ bool ack_subject_get(struct span subject, struct ack_subject *a) {
 }
 
 enum ack_verb ack_verb_get(struct span p, struct span *rest) {
+    must(rest != NULL);
     *rest = SPAN_EMPTY;
     if (p.n == 0 || span_eq(p, SPAN_LIT("+ACK")) || span_eq(p, SPAN_LIT("+OK"))) return ACK_ACK;
     if (p.n < 4) return ACK_NOTHING;
@@ -72,6 +75,8 @@ int64_t ack_delay_get(struct span rest) {
 /* Hands one to the engine. */
 static void ack_take(struct js_consumer *c, const struct ack_subject *s, struct span reply,
                      struct span payload) {
+    must(c->engine && c->stream);
+    must(s->path.n == c->path.n);
     struct js *js = c->stream->js;
     struct span rest;
     enum ack_verb verb = ack_verb_get(payload, &rest);
@@ -99,6 +104,7 @@ static void ack_take(struct js_consumer *c, const struct ack_subject *s, struct 
 }
 
 static struct js_consumer *ack_consumer(struct js *js, struct span path) {
+    must(path.n > 0);
     struct js_consumer *c = js->ack_memo;
     if (c && span_eq(c->path, path)) return c;
     c = js_consumer_find(js, path);
@@ -108,23 +114,25 @@ static struct js_consumer *ack_consumer(struct js *js, struct span path) {
 
 static bool ack_deliver(struct sink *sink, struct sub *sub, struct route_msg *m) {
     struct js *js = container_of(sink, struct js, ack_sink);
+    must(sub == &js->ack_sub);
     struct ack_subject a;
-    (void)sub;
+    struct span reply = js_reply_of(m->msg.reply);
     if (!ack_subject_get(m->msg.subject, &a)) return false;
     struct js_consumer *c = ack_consumer(js, a.path);
     if (c) {
-        ack_take(c, &a, m->msg.reply, m->msg.payload);
+        ack_take(c, &a, reply, m->msg.payload);
         return true;
     }
     const struct dir_entry *e = directory_find(&js->dir, a.stream);
     if (!e || e->shard == js->host.self) return false;
-    struct cast cast = {.kind = CAST_ACK, .part = {m->msg.subject, SPAN_EMPTY, m->msg.reply, m->msg.payload}};
+    struct cast cast = {.kind = CAST_ACK, .part = {m->msg.subject, SPAN_EMPTY, reply, m->msg.payload}};
     cast_send(js, e->shard, &cast);
     return true;
 }
 
 /* "503" as the router answers when nobody listens. */
 static void no_responders(struct js *js, struct span reply, struct span subject) {
+    must(span_starts(subject, SPAN_LIT("$JS.")));
     char hdr[64 + JS_REPLY_MAX];
     if (reply.n == 0 || subject.n > JS_REPLY_MAX) return;
     static const char head[] = "NATS/1.0 503\r\nNats-Subject: ";
@@ -147,6 +155,7 @@ void js_ack_on_cast(struct js *js, const struct cast *c) {
 }
 
 enum err js_ack_open(struct js *js) {
+    must(js->ack_sub.entry.node == NULL);
     js->ack_sink.deliver = ack_deliver;
     js->ack_sub = (struct sub){.sink = &js->ack_sink, .subject = SPAN_LIT("$JS.ACK.>"), .local_only = true};
     return route_subscribe(js->host.route, &js->ack_sub);

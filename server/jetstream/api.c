@@ -52,6 +52,7 @@ enum { CALLS = sizeof calls / sizeof calls[0] };
 
 /* Takes one token off rest; false when there is none. */
 static bool token_take(struct span *rest, struct span *token) {
+    must(rest && token);
     if (rest->n == 0) return false;
     const uint8_t *dot = memchr(rest->p, '.', rest->n);
     size_t n = dot ? (size_t)(dot - rest->p) : rest->n;
@@ -61,6 +62,7 @@ static bool token_take(struct span *rest, struct span *token) {
 }
 
 static const struct api_call *call_find(struct span subject, struct span name[2], struct span *rest) {
+    must(name && rest);
     for (size_t i = 0; i < CALLS; i++) {
         const struct api_call *c = &calls[i];
         if (!span_starts(subject, span_str(c->prefix))) continue;
@@ -97,6 +99,7 @@ static struct api_req *req_new(struct js *js, struct span subject, struct span r
 }
 
 static void req_free(struct api_req *r) {
+    must(r->js != NULL);
     list_del(&r->link);
     gather_free(r);
     text_free(&r->out);
@@ -104,6 +107,8 @@ static void req_free(struct api_req *r) {
 }
 
 static void queue_put(struct js *js, struct api_req *r) {
+    must(list_empty(&r->link));
+    must(js->api_queued < JS_API_QUEUE_MAX);
     list_add_tail(&js->api_queue, &r->link);
     js->api_queued++;
     js->api_queued_bytes += r->size;
@@ -115,18 +120,19 @@ static bool api_deliver(struct sink *sink, struct sub *sub, struct route_msg *m)
     struct js *js = container_of(sink, struct js, api_sink);
     struct span subject = span_skip(m->msg.subject, sub->subject.n - 1),
                 next = SPAN_LIT("CONSUMER.MSG.NEXT.");
+    must(sub->subject.n > 1 && sub->subject.p[sub->subject.n - 1] == '>');
     if (span_starts(subject, next)) return js_next(js, span_skip(subject, next.n), &m->msg);
-    struct span name[2], rest;
+    struct span name[2], rest, reply = js_reply_of(m->msg.reply);
     const struct api_call *call = call_find(subject, name, &rest);
     if (!call || js->closing) return true; /* matches nats-server: unknown requests are not answered at all */
     if (call->flags & API_RAW) {
         const struct dir_entry *e = directory_find(&js->dir, name[0]);
         if (!e || !e->allow_direct) return false;
-        if (m->msg.reply.n == 0) return true;
+        if (reply.n == 0) return true;
     }
     size_t size = subject.n + msg_size(&m->msg);
     if (js->api_queued >= JS_API_QUEUE_MAX || js->api_queued_bytes + size > JS_API_QUEUE_BYTES) return true;
-    struct api_req *r = req_new(js, subject, m->msg.reply, m->msg.hdr, m->msg.payload);
+    struct api_req *r = req_new(js, subject, reply, m->msg.hdr, m->msg.payload);
     if (r) queue_put(js, r);
     return true;
 }
@@ -137,6 +143,7 @@ static uint64_t header_level(struct span v) {
 }
 
 bool api_level_ok(const struct js *js, struct span hdr) {
+    must(js->limits != NULL);
     struct span v;
     if (hdr.n == 0 || !header_get(hdr, SPAN_LIT("Nats-Required-Api-Level"), &v) || v.n == 0) return true;
     return header_level(v) <= (uint64_t)js->limits->api_level;
@@ -144,6 +151,7 @@ bool api_level_ok(const struct js *js, struct span hdr) {
 
 static void req_run(struct api_req *r) {
     struct js *js = r->js;
+    must(r->js->engine != NULL);
     unsigned shard = js->host.self;
     if (r->call->where == API_DIRECTORY) shard = 0;
     const struct dir_entry *e = r->call->where == API_OWNER ? directory_find(&js->dir, r->stream) : NULL;
@@ -199,6 +207,7 @@ void api_forward(struct api_req *r, unsigned shard, enum api_step step, uint64_t
 }
 
 void api_on_cast(struct js *js, const struct cast *c) {
+    must(c->kind == CAST_API);
     struct api_req *r = req_new(js, c->part[0], c->part[1], c->part[2], c->part[3]);
     if (!r) {
         log_line(js->host.log, LOG_ERROR, "jetstream: no memory for a request");
@@ -227,6 +236,7 @@ struct text *api_begin(struct api_req *r) {
 }
 
 static void req_send(struct api_req *r) {
+    must(r->resume == NULL);
     struct js *js = r->js;
     js->api_total++;
     if (r->err.code != JS_OK) js->api_errors++;
@@ -247,11 +257,13 @@ static void error_text(struct api_req *r) {
 }
 
 void api_fail(struct api_req *r) {
+    must(r->err.code != JS_OK);
     error_text(r);
     req_send(r);
 }
 
 void api_fail_with(struct api_req *r, enum js_code code, const char *arg) {
+    must(r->err.code == JS_OK);
     js_fail(&r->err, code, arg);
     api_fail(r);
 }
@@ -260,6 +272,7 @@ void api_fail_with(struct api_req *r, enum js_code code, const char *arg) {
 static void barrier_done(struct js_barrier *b) { req_send(container_of(b, struct api_req, barrier)); }
 
 static void answer_durable(struct api_req *r) {
+    must(r->when != API_NOW);
     if (r->when != API_ROUTED || r->err.code != JS_OK) {
         req_send(r);
         return;
@@ -281,6 +294,7 @@ static void answer_durable(struct api_req *r) {
 
 /* A log that failed keeps serving what it has; changes it cannot promise are errors. */
 static void log_failed(struct api_req *r, enum mr_status status) {
+    must(status != MR_OK);
     if ((r->call->flags & API_CHANGES) && r->err.code == JS_OK) {
         js_fail(&r->err, api_code_of(status, JS_STORE_FAILED), mr_status_text(status));
         error_text(r);
@@ -299,6 +313,8 @@ void api_on_durable(struct js *js, uint64_t tag, enum mr_status status) {
 }
 
 static void answer_later(struct api_req *r, enum api_when when) {
+    must(when != API_NOW);
+    must(r->resume == NULL);
     struct js *js = r->js;
     r->when = when;
     enum mr_status s = mr_barrier(js->engine, NULL, (uint64_t)(uintptr_t)r, (struct mr_bytes){NULL, 0});
@@ -312,11 +328,13 @@ static void answer_later(struct api_req *r, enum api_when when) {
 }
 
 void api_fail_durable(struct api_req *r) {
+    must(r->err.code != JS_OK);
     error_text(r);
     answer_later(r, API_DURABLE);
 }
 
 void api_answer(struct api_req *r, enum api_when when) {
+    must(r->out.n > 0 || r->out.failed);
     if (when == API_NOW)
         req_send(r);
     else
@@ -324,6 +342,7 @@ void api_answer(struct api_req *r, enum api_when when) {
 }
 
 void api_answer_success(struct api_req *r, enum api_when when) {
+    must(r->err.code == JS_OK);
     text_lit(api_begin(r), ",\"success\":true}");
     api_answer(r, when);
 }
@@ -340,17 +359,20 @@ void api_resume(struct api_req *r) {
 static void on_read(struct mr_wait *w) { api_resume(container_of(w, struct api_req, wait)); }
 
 void api_wait(struct api_req *r, void (*resume)(struct api_req *r)) {
+    must(resume != NULL);
     r->resume = resume;
     r->wait.on_ready = on_read;
 }
 
 void api_again(struct api_req *r, void (*resume)(struct api_req *r)) {
+    must(resume != NULL);
     r->resume = resume;
     list_del(&r->link);
     list_add_tail(&r->js->api_waiting, &r->link);
 }
 
 struct js_stream *api_stream(struct api_req *r) {
+    must(r->call->names > 0);
     struct js_stream *s = js_stream_find(r->js, r->stream);
     if (!s) js_fail(&r->err, JS_STREAM_NOT_FOUND, NULL);
     return s;
@@ -374,6 +396,7 @@ bool api_body_is_empty(struct span body) {
 }
 
 bool api_body(struct api_req *r, const struct json_table *t, void *out) {
+    must(t && out);
     struct json_err je = {{0}};
     yyjson_doc *doc = js_json_read(r->body, t->go_type, &je);
     if (!doc) return js_fail(&r->err, JS_INVALID_JSON, je.text);
@@ -383,6 +406,7 @@ bool api_body(struct api_req *r, const struct json_table *t, void *out) {
 }
 
 enum js_code api_code_of(enum mr_status s, enum js_code other) {
+    must(s != MR_OK);
     switch (s) {
     case MR_SEALED: return JS_SEALED;
     case MR_MEMORY_FULL: return JS_NO_MEMORY;
@@ -395,6 +419,7 @@ enum js_code api_code_of(enum mr_status s, enum js_code other) {
 }
 
 void api_unsupported(struct api_req *r) {
+    must(r->call->where == API_HERE);
     struct span name = r->subject;
     js_failf(&r->err, JS_STREAM_GENERAL, "%.*s is not supported by this server",
              (int)(strlen(r->call->prefix) - 1), name.p);
@@ -404,6 +429,7 @@ void api_unsupported(struct api_req *r) {
 void api_clustered(struct api_req *r) { api_fail_with(r, JS_CLUSTER_REQUIRED, NULL); }
 
 enum err api_open(struct js *js) {
+    must(js->api_sub.entry.node == NULL);
     list_init(&js->api_queue);
     list_init(&js->api_waiting);
     list_init(&js->api_inflight);
@@ -422,6 +448,7 @@ static void close_list(struct list *l) {
 }
 
 void api_close(struct js *js) {
+    must(js->closing || !js->engine);
     route_unsubscribe(js->host.route, &js->api_sub);
     close_list(&js->api_queue);
     close_list(&js->api_waiting);

@@ -17,6 +17,7 @@ enum { NAMES_LIMIT = 1024, LIST_LIMIT = 256, PATH_MAX_BYTES = 2 * 256 };
 static bool has_separator(struct span s) { return s.n && (memchr(s.p, '/', s.n) || memchr(s.p, '\\', s.n)); }
 
 static struct span path_put(uint8_t out[PATH_MAX_BYTES], struct span stream, struct span consumer) {
+    must(stream.n > 0);
     if (stream.n + 1 + consumer.n > PATH_MAX_BYTES) return SPAN_EMPTY;
     memcpy(out, stream.p, stream.n);
     out[stream.n] = '.';
@@ -26,6 +27,7 @@ static struct span path_put(uint8_t out[PATH_MAX_BYTES], struct span stream, str
 
 /* The consumer a request names; NULL: r->err. */
 static struct js_consumer *consumer_of(struct api_req *r) {
+    must(r->call->names == 2);
     uint8_t buf[PATH_MAX_BYTES];
     if (!api_stream(r)) return NULL;
     struct span path = path_put(buf, r->stream, r->consumer);
@@ -35,6 +37,8 @@ static struct js_consumer *consumer_of(struct api_req *r) {
 }
 
 static void consumer_answer(struct api_req *r, struct js_consumer *c, enum api_when when) {
+    must(c->engine != NULL);
+    must(r->err.code == JS_OK);
     info_consumer_put(api_begin(r), c, true);
     text_lit(&r->out, "}");
     api_answer(r, when);
@@ -44,6 +48,7 @@ static void consumer_answer(struct api_req *r, struct js_consumer *c, enum api_w
 
 /* Do subject and request name the same things? Fills the name that the subject gives. */
 static bool names_agree(struct api_req *r, struct consumer_cfg *c) {
+    must(r->stream.n > 0);
     struct js_error *e = &r->err;
     bool legacy_durable = span_starts(r->subject, SPAN_LIT("CONSUMER.DURABLE."));
     struct span name = r->consumer.n ? r->consumer : c->name;
@@ -61,6 +66,7 @@ static bool names_agree(struct api_req *r, struct consumer_cfg *c) {
 }
 
 static bool room_for_one(const struct js_stream *s, struct js_error *e) {
+    must(s->engine != NULL);
     int64_t most = mr_stream_config(s->engine)->max_consumers, limit = s->js->limits->max_consumers;
     if (most <= 0 || (limit > 0 && limit < most)) most = limit;
     if (most > 0 && s->consumers_n >= (size_t)most) return js_fail(e, JS_MAX_CONSUMERS, NULL);
@@ -70,6 +76,7 @@ static bool room_for_one(const struct js_stream *s, struct js_error *e) {
 /* The engine's form of a checked configuration. */
 static enum mr_status with_engine_cfg(const struct consumer_cfg *c, struct span name, struct js_stream *s,
                                       struct mr_consumer **engine) {
+    must(name.n > 0 && engine);
     struct text t = {0};
     struct consumer_engine_cfg cfg = {.filters = NULL};
     enum mr_status st = MR_NOMEM;
@@ -97,6 +104,7 @@ static bool create_new(struct api_req *r, struct js_stream *s, const struct cons
     if (name.n > CONSUMER_NAME_MAX) return js_fail_u64(&r->err, JS_NAME_TOO_LONG, CONSUMER_NAME_MAX);
     if (!js_name_valid(name)) return js_fail(&r->err, JS_BAD_DURABLE, NULL);
     struct mr_consumer *engine = NULL;
+    must(s->engine && out);
     enum mr_status st = with_engine_cfg(c, name, s, &engine);
     if (st != MR_OK)
         return js_fail(&r->err, st == MR_LIMIT ? JS_MAX_CONSUMERS : api_code_of(st, JS_CONSUMER_CREATE),
@@ -125,12 +133,14 @@ static bool create_over(struct api_req *r, struct js_consumer *old, const struct
     consumer_cfg_free(&was);
     if (!ok) return false;
     struct mr_consumer *engine = old->engine;
+    must(old->engine != NULL);
     enum mr_status st = with_engine_cfg(c, old->name, old->stream, &engine);
     if (st != MR_OK) return js_fail(&r->err, api_code_of(st, JS_CONSUMER_CREATE), mr_status_text(st));
     return js_consumer_follow(old) == ERR_OK || js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
 }
 
 static struct js_consumer *create(struct api_req *r, struct consumer_cfg *c) {
+    must(r->err.code == JS_OK);
     struct js_stream *s = api_stream(r);
     struct stream_cfg sc;
     if (!s || !stream_cfg_read(&sc, js_span(mr_stream_config(s->engine)->extra), false, &r->err)) return NULL;
@@ -150,6 +160,7 @@ static struct js_consumer *create(struct api_req *r, struct consumer_cfg *c) {
 }
 
 void api_consumer_create(struct api_req *r) {
+    must(r->call->names >= 1);
     struct consumer_cfg c;
     if (!consumer_cfg_read(&c, r->body, r->js->limits->strict, &r->err)) {
         api_fail(r);
@@ -166,6 +177,7 @@ void api_consumer_create(struct api_req *r) {
 /* --- the rest --- */
 
 void api_consumer_delete(struct api_req *r) {
+    must(r->consumer.n > 0);
     if (!api_body_is_empty(r->body)) {
         api_fail_with(r, JS_NOT_EMPTY, NULL);
         return;
@@ -186,6 +198,7 @@ void api_consumer_delete(struct api_req *r) {
 }
 
 void api_consumer_info(struct api_req *r) {
+    must(r->consumer.n > 0);
     if (!api_body_is_empty(r->body)) {
         api_fail_with(r, JS_NOT_EMPTY, NULL);
         return;
@@ -216,6 +229,7 @@ static struct js_consumer **consumers_sorted(const struct js_stream *s) {
 }
 
 static bool offset_get(struct api_req *r, uint64_t *offset) {
+    must(offset != NULL);
     static const struct json_field fields[] = {{"offset", JSON_I64, 0, NULL, NULL}};
     static const struct json_table table = {"JSApiConsumersRequest", fields, 1};
     int64_t v = 0;
@@ -227,6 +241,7 @@ static bool offset_get(struct api_req *r, uint64_t *offset) {
 }
 
 static void page(struct api_req *r, size_t limit, void (*put)(struct text *t, struct js_consumer *c)) {
+    must(limit > 0 && put);
     uint64_t offset;
     struct js_stream *s = offset_get(r, &offset) ? api_stream(r) : NULL;
     struct js_consumer **all = s ? consumers_sorted(s) : NULL;
@@ -254,6 +269,7 @@ static void page(struct api_req *r, size_t limit, void (*put)(struct text *t, st
 static void put_name(struct text *t, struct js_consumer *c) { text_str(t, c->name); }
 
 static void put_info(struct text *t, struct js_consumer *c) {
+    must(c->stream != NULL);
     text_lit(t, "{");
     info_consumer_put(t, c, false);
     text_lit(t, "}");

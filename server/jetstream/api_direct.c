@@ -47,6 +47,7 @@ static void gone(struct api_req *r) {
 
 /* The message's headers, and where it is from. 0: does not fit. */
 static size_t headers_put(uint8_t *out, size_t room, const struct api_req *r, const struct mr_msg_view *v) {
+    must(v->seq > 0 && room > JS_REPLY_MAX);
     struct header_buf b;
     char ts[GOTIME_TEXT_MAX];
     header_begin(&b, out, room, 0, SPAN_EMPTY);
@@ -65,6 +66,7 @@ static size_t headers_put(uint8_t *out, size_t room, const struct api_req *r, co
 static void send_one(struct api_req *r, const struct mr_msg_view *v) {
     uint8_t hdr[UINT16_MAX + 2 * JS_REPLY_MAX];
     size_t n = 0;
+    must(r->reply.n > 0);
     if (!(r->word[W_FLAGS] & FLAG_NO_HDR)) n = headers_put(hdr, sizeof hdr, r, v);
     js_reply(r->js, r->reply, span_of(hdr, n), js_span(v->msg.payload));
     r->word[W_FLAGS] |= FLAG_SENT;
@@ -73,6 +75,7 @@ static void send_one(struct api_req *r, const struct mr_msg_view *v) {
 
 /* The stream a read goes on with; NULL: gone, and said. */
 static struct js_stream *stream_of(struct api_req *r) {
+    must(r->call->flags & API_RAW);
     struct js_stream *s = js_stream_find(r->js, r->stream);
     if (s && s->allow_direct) return s;
     gone(r);
@@ -80,6 +83,7 @@ static struct js_stream *stream_of(struct api_req *r) {
 }
 
 static void read_one(struct api_req *r) {
+    must(!(r->word[W_FLAGS] & (FLAG_BATCH | FLAG_MULTI)));
     struct js_stream *s = stream_of(r);
     struct mr_msg_view v;
     if (!s) return;
@@ -117,6 +121,7 @@ static void end_of_batch(struct api_req *r) {
 
 /* The next sequence of the batch; 0: no more. */
 static uint64_t next_seq(const struct api_req *r, const struct js_stream *s) {
+    must(r->word[W_LEFT] > 0);
     if (!(r->word[W_FLAGS] & FLAG_MULTI))
         return mr_seq_next(s->engine, r->word[W_SEQ], js_bytes(text_span(&r->out)), true);
     uint64_t seq = 0;
@@ -126,6 +131,7 @@ static uint64_t next_seq(const struct api_req *r, const struct js_stream *s) {
 }
 
 static void read_batch(struct api_req *r) {
+    must(r->word[W_FLAGS] & (FLAG_BATCH | FLAG_MULTI));
     struct js *js = r->js;
     struct js_stream *s = stream_of(r);
     for (size_t i = 0; s && i < TURN_MSGS; i++) {
@@ -163,6 +169,7 @@ struct count {
 };
 
 static bool count_subject(void *ctx, struct mr_bytes subject, uint64_t msgs, uint64_t first, uint64_t last) {
+    must(first <= last);
     struct count *c = ctx;
     if (first >= c->from) {
         c->n += msgs;
@@ -178,6 +185,7 @@ static bool count_subject(void *ctx, struct mr_bytes subject, uint64_t msgs, uin
 }
 
 static uint64_t count_from(const struct js_stream *s, uint64_t from, struct span filter) {
+    must(from > 0);
     struct count c = {.s = s, .from = from};
     mr_subjects(s->engine, js_bytes(filter), count_subject, &c);
     return c.n;
@@ -195,6 +203,7 @@ struct multi {
 
 /* The last message of a subject that went on behind up_to. */
 static uint64_t last_before(struct multi *m, struct mr_bytes subject, uint64_t first) {
+    must(first <= m->up_to);
     uint64_t found = 0;
     for (uint64_t seq = first; m->looked < COUNT_MAX; m->looked++) {
         seq = mr_seq_next(m->s->engine, seq, subject, true);
@@ -205,6 +214,7 @@ static uint64_t last_before(struct multi *m, struct mr_bytes subject, uint64_t f
 }
 
 static bool multi_subject(void *ctx, struct mr_bytes subject, uint64_t msgs, uint64_t first, uint64_t last) {
+    must(first <= last);
     struct multi *m = ctx;
     (void)msgs;
     uint64_t seq = last <= m->up_to ? last : first <= m->up_to ? last_before(m, subject, first) : 0;
@@ -222,6 +232,7 @@ static int by_seq(const void *a, const void *b) {
 /* Sorted, each once: filters may overlap. */
 static void multi_sort(struct multi *m) {
     size_t n = 0;
+    must(m->n <= MULTI_MAX);
     qsort(m->seq, m->n, sizeof m->seq[0], by_seq);
     for (size_t i = 0; i < m->n; i++)
         if (i == 0 || m->seq[i] != m->seq[i - 1]) m->seq[n++] = m->seq[i];
@@ -229,6 +240,7 @@ static void multi_sort(struct multi *m) {
 }
 
 static uint64_t up_to_of(const struct js_stream *s, const struct get_body *b, const char **line) {
+    must(*line == NULL);
     struct mr_stream_state st;
     mr_stream_state(s->engine, &st);
     if (b->up_to_time == GET_NO_TIME) return b->up_to_seq ? b->up_to_seq : st.visible_seq;
@@ -242,6 +254,7 @@ static uint64_t up_to_of(const struct js_stream *s, const struct get_body *b, co
 
 /* NULL: to be read on; else the status line. */
 static const char *multi_begin(struct api_req *r, const struct js_stream *s, const struct get_body *b) {
+    must(yyjson_arr_size(b->multi_last) > 0);
     const char *line = NULL;
     struct multi *m = calloc(1, sizeof *m);
     if (!m) return "500 insufficient resources";
@@ -278,6 +291,7 @@ static bool conflict(const struct get_body *b) {
 
 /* The subject form: `DIRECT.GET.<stream>.<subject>`, which may be a pattern. */
 static const char *by_subject(struct api_req *r, const struct js_stream *s, const struct get_body *b) {
+    must(r->rest.n > 0);
     if (b->last.n || b->next.n || yyjson_arr_size(b->multi_last) > 0 || b->seq || b->batch ||
         b->start_time != GET_NO_TIME || b->up_to_seq || b->up_to_time != GET_NO_TIME)
         return "408 Bad Request";
@@ -286,6 +300,7 @@ static const char *by_subject(struct api_req *r, const struct js_stream *s, cons
 }
 
 static void batch_begin(struct api_req *r, const struct js_stream *s, const struct get_body *b) {
+    must(b->batch > 0);
     uint64_t from = b->start_time != GET_NO_TIME ? mr_seq_at(s->engine, b->start_time) : b->seq;
     r->out.n = 0;
     text_raw(&r->out, b->next);
@@ -296,6 +311,7 @@ static void batch_begin(struct api_req *r, const struct js_stream *s, const stru
 }
 
 static const char *by_body(struct api_req *r, const struct js_stream *s, const struct get_body *b) {
+    must(r->rest.n == 0);
     bool time = b->start_time != GET_NO_TIME, multi = yyjson_arr_size(b->multi_last) > 0;
     if (b->seq == 0 && b->last.n == 0 && b->next.n == 0 && !multi && !time) return "408 Empty Request";
     if (conflict(b)) return "408 Bad Request";
@@ -309,6 +325,7 @@ static const char *by_body(struct api_req *r, const struct js_stream *s, const s
 }
 
 void api_direct_get(struct api_req *r) {
+    must(r->call->flags & API_RAW);
     struct get_body b = GET_BODY_INIT;
     struct json_err je;
     struct js_stream *s = stream_of(r);

@@ -31,6 +31,7 @@ const struct json_table get_body_table = {"JSApiMsgGetRequest", get_fields,
 enum { W_SEQ, W_NO_HDR };
 
 uint64_t get_body_seq(const struct js_stream *s, const struct get_body *b, bool visible) {
+    must(s->engine != NULL);
     uint64_t seq = b->start_time != GET_NO_TIME ? mr_seq_at(s->engine, b->start_time) : b->seq;
     if (b->next.n) return mr_seq_next(s->engine, seq ? seq : 1, js_bytes(b->next), visible);
     if (seq) return seq;
@@ -40,6 +41,7 @@ uint64_t get_body_seq(const struct js_stream *s, const struct get_body *b, bool 
 /* --- MSG.GET --- */
 
 static void message_put(struct text *t, const struct mr_msg_view *v, bool no_hdr) {
+    must(v->seq > 0);
     text_key(t, "message");
     text_lit(t, "{");
     text_key_str(t, "subject", js_span(v->msg.subject));
@@ -57,6 +59,7 @@ static void message_put(struct text *t, const struct mr_msg_view *v, bool no_hdr
 }
 
 static void msg_read(struct api_req *r) {
+    must(r->out.n == 0);
     struct js_stream *s = api_stream(r);
     struct mr_msg_view v;
     if (!s) {
@@ -86,6 +89,7 @@ static bool selector_ok(const struct get_body *b) {
 }
 
 void api_msg_get(struct api_req *r) {
+    must(r->stream.n > 0);
     struct get_body b = GET_BODY_INIT;
     struct json_err je;
     if (api_body_is_empty(r->body)) {
@@ -134,6 +138,7 @@ static bool delete (struct api_req *r, const struct js_stream *s, const struct d
 }
 
 void api_msg_delete(struct api_req *r) {
+    must(r->stream.n > 0);
     static const struct json_field fields[] = {
         {"seq", JSON_U64, offsetof(struct delete_body, seq), NULL, NULL},
         {"no_erase", JSON_BOOL, offsetof(struct delete_body, no_erase), NULL, NULL},

@@ -14,6 +14,8 @@
 static bool has_separator(struct span s) { return s.n && (memchr(s.p, '/', s.n) || memchr(s.p, '\\', s.n)); }
 
 static void stream_answer(struct api_req *r, struct js_stream *s, bool created, enum api_when when) {
+    must(s->engine != NULL);
+    must(r->err.code == JS_OK);
     struct text *t = api_begin(r);
     info_stream_put(t, s, true, NULL);
     text_key_time(t, "ts", js_wall(r->js));
@@ -25,6 +27,7 @@ static void stream_answer(struct api_req *r, struct js_stream *s, bool created, 
 /* --- create --- */
 
 static bool limits_ok(const struct js *js, const struct stream_cfg *c, int64_t extra, struct js_error *e) {
+    must(js->host.self == 0);
     const struct js_limits *l = js->limits;
     int64_t bytes = c->max_bytes > 0 ? c->max_bytes : 0;
     if (extra >= 0) bytes = extra;
@@ -38,6 +41,7 @@ static bool limits_ok(const struct js *js, const struct stream_cfg *c, int64_t e
 /* What CREATE checks before it looks at the configuration itself. */
 static bool create_ok(const struct api_req *r, const struct stream_cfg *c, struct js_error *e) {
     const struct js *js = r->js;
+    must(r->js->host.self == 0);
     if (!span_eq(c->name, r->stream)) return js_fail(e, JS_STREAM_MISMATCH, NULL);
     if (has_separator(r->stream)) return js_fail(e, JS_STREAM_SEPARATOR, NULL);
     if (c->sealed) return js_fail(e, JS_STREAM_CONFIG, "stream configuration for create can not be sealed");
@@ -49,12 +53,15 @@ static bool create_ok(const struct api_req *r, const struct stream_cfg *c, struc
 }
 
 static bool cfg_take(struct api_req *r, struct stream_cfg *c) {
+    must(r->err.code == JS_OK);
     return stream_cfg_read(c, r->body, r->js->limits->strict, &r->err);
 }
 
 /* Shard 0: takes name and subjects; *shard is where the stream will be, *incarnation 0 when it exists. */
 static bool reserve(struct js *js, const struct stream_cfg *c, unsigned *shard, uint64_t *incarnation,
                     struct js_error *e) {
+    must(js->host.self == 0);
+    must(c->name.n > 0 && c->subjects_n > 0);
     struct dir_entry *entry = directory_find(&js->dir, c->name);
     *incarnation = 0;
     if (entry && entry->state != DIR_LEAVING) {
@@ -79,6 +86,7 @@ static bool reserve(struct js *js, const struct stream_cfg *c, unsigned *shard, 
 }
 
 void api_stream_create(struct api_req *r) {
+    must(r->js->host.self == 0);
     struct stream_cfg c;
     unsigned shard = 0;
     uint64_t incarnation = 0;
@@ -98,6 +106,7 @@ void api_stream_create(struct api_req *r) {
 
 /* The same name again: equal configurations are one stream. */
 static void create_same(struct api_req *r, struct js_stream *s, const struct stream_cfg *c) {
+    must(span_eq(s->name, c->name));
     struct text t = {0};
     stream_cfg_put(&t, c);
     bool same = !t.failed && span_eq(text_span(&t), js_span(mr_stream_config(s->engine)->extra));
@@ -111,6 +120,7 @@ static void create_same(struct api_req *r, struct js_stream *s, const struct str
 }
 
 static bool create_here(struct api_req *r, const struct stream_cfg *c, struct js_stream **out) {
+    must(r->incarnation != 0);
     struct js *js = r->js;
     struct text t = {0};
     struct stream_engine_cfg cfg = {.subjects = NULL};
@@ -132,6 +142,7 @@ static bool create_here(struct api_req *r, const struct stream_cfg *c, struct js
 }
 
 void api_stream_create_apply(struct api_req *r) {
+    must(r->announce == 0);
     struct js *js = r->js;
     struct stream_cfg c;
     struct js_stream *s = js_stream_find(js, r->stream);
@@ -162,6 +173,8 @@ void api_stream_create_apply(struct api_req *r) {
  * decided. */
 static bool reserve_more(struct js *js, struct dir_entry *e, const struct stream_cfg *c,
                          struct js_error *err) {
+    must(js->host.self == 0);
+    must(e->state != DIR_LEAVING);
     if (directory_overlaps(&js->dir, e, c->subjects, c->subjects_n))
         return js_fail(err, JS_SUBJECT_OVERLAP, NULL);
     size_t n = e->subjects_n + c->subjects_n;
@@ -176,6 +189,7 @@ static bool reserve_more(struct js *js, struct dir_entry *e, const struct stream
 
 void api_stream_update(struct api_req *r) {
     struct js *js = r->js;
+    must(r->js->host.self == 0);
     struct stream_cfg c;
     if (!cfg_take(r, &c)) {
         api_fail(r);
@@ -218,6 +232,7 @@ static bool consumers_allow(const struct js_stream *s, const struct stream_cfg *
 }
 
 static bool update_here(struct js_stream *s, struct stream_cfg *c, struct js_error *e) {
+    must(span_eq(s->name, c->name));
     struct js *js = s->js;
     struct stream_cfg old;
     if (!stream_cfg_read(&old, js_span(mr_stream_config(s->engine)->extra), false, e)) return false;
@@ -239,6 +254,7 @@ static bool update_here(struct js_stream *s, struct stream_cfg *c, struct js_err
 }
 
 void api_stream_update_apply(struct api_req *r) {
+    must(r->announce == 0);
     struct js_stream *s = api_stream(r);
     struct stream_cfg c = {0};
     bool ok =
@@ -257,6 +273,7 @@ void api_stream_update_apply(struct api_req *r) {
 
 void api_stream_delete(struct api_req *r) {
     struct js *js = r->js;
+    must(r->js->host.self == 0);
     if (!api_body_is_empty(r->body)) {
         api_fail_with(r, JS_NOT_EMPTY, NULL);
         return;
@@ -272,6 +289,8 @@ void api_stream_delete(struct api_req *r) {
 
 /* Reads that wait for the disk must not outlive their stream. */
 static void end_reads(struct js *js, struct span name) {
+    must(name.n > 0);
+    must(!js_stream_find(js, name));
     list_each(l, tmp, &js->api_inflight) {
         struct api_req *r = container_of(l, struct api_req, link);
         if (!r->resume || !span_eq(r->stream, name)) continue;
@@ -281,6 +300,7 @@ static void end_reads(struct js *js, struct span name) {
 }
 
 void api_stream_delete_apply(struct api_req *r) {
+    must(r->gone.n == 0);
     struct js *js = r->js;
     struct js_stream *s = api_stream(r);
     if (!s) {
@@ -313,6 +333,7 @@ struct info_body {
 
 /* Reads the body; the filter is copied, for it outlives the document. */
 static bool info_ask_get(struct api_req *r, struct info_ask *ask, uint8_t *filter, size_t room) {
+    must(room >= JS_REPLY_MAX);
     struct json_err je;
     if (!api_body_is_json(r->body)) return true;
     static const struct json_field fields[] = {
@@ -335,6 +356,7 @@ static bool info_ask_get(struct api_req *r, struct info_ask *ask, uint8_t *filte
 }
 
 void api_stream_info(struct api_req *r) {
+    must(r->stream.n > 0);
     struct js *js = r->js;
     struct info_ask ask = {0};
     uint8_t filter[JS_REPLY_MAX];
@@ -366,6 +388,7 @@ struct purge_body {
 
 /* One purge; false: r->err. */
 static bool purge(struct api_req *r, struct js_stream *s, const struct purge_body *b, uint64_t *purged) {
+    must(s->engine && purged);
     const struct mr_stream_config *cfg = mr_stream_config(s->engine);
     if (cfg->sealed) return js_fail(&r->err, JS_SEALED, NULL);
     if (cfg->deny_purge) return js_fail(&r->err, JS_PURGE_FAILED, "stream purge not permitted");
@@ -375,6 +398,7 @@ static bool purge(struct api_req *r, struct js_stream *s, const struct purge_bod
 }
 
 void api_stream_purge(struct api_req *r) {
+    must(r->stream.n > 0);
     static const struct json_field fields[] = {
         {"seq", JSON_U64, offsetof(struct purge_body, seq), NULL, NULL},
         {"filter", JSON_STR, offsetof(struct purge_body, filter), NULL, NULL},

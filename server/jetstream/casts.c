@@ -30,6 +30,7 @@ void cast_send(struct js *js, unsigned shard, struct cast *c) {
 }
 
 void cast_send_others(struct js *js, struct cast *c) {
+    must(c->kind == CAST_ADD || c->kind == CAST_REMOVE || c->kind == CAST_GATHER);
     for (unsigned i = 0; i < js->host.shards; i++)
         if (i != js->host.self) cast_send(js, i, c);
 }
@@ -58,6 +59,7 @@ static void apply_subjects(struct js *js, struct dir_entry *e, const struct cast
 }
 
 static void apply_add(struct js *js, const struct cast *c) {
+    must(c->part[0].n > 0 && c->word[0] != 0);
     struct dir_entry *e = directory_find(&js->dir, c->part[0]);
     if (e && e->incarnation != c->word[0]) {
         /* The directory has moved on (its original is on shard 0), or this replica has not heard of the
@@ -78,11 +80,13 @@ static void apply_add(struct js *js, const struct cast *c) {
 }
 
 static void apply_remove(struct js *js, const struct cast *c) {
+    must(c->word[0] != 0);
     struct dir_entry *e = directory_find(&js->dir, c->part[0]);
     if (e && e->incarnation == c->word[0]) directory_remove(&js->dir, e);
 }
 
 void cast_stream_add(struct js_stream *s) {
+    must(s->incarnation != 0);
     struct js *js = s->js;
     const struct mr_stream_config *cfg = mr_stream_config(s->engine);
     struct text lines = {0};
@@ -104,6 +108,7 @@ void cast_stream_add(struct js_stream *s) {
 }
 
 void cast_stream_remove(struct js *js, struct span name, uint64_t incarnation) {
+    must(name.n > 0);
     struct cast c = {.kind = CAST_REMOVE, .word = {incarnation}, .part = {name}};
     cast_send_others(js, &c);
     apply_remove(js, &c);

@@ -79,6 +79,7 @@ static const struct json_table config_table = {"ConsumerConfig.config", config_f
 static struct span val_span(yyjson_val *v) { return span_of(yyjson_get_str(v), yyjson_get_len(v)); }
 
 static bool arrays_take(struct consumer_cfg *c, struct js_error *e) {
+    must(!c->filters && !c->backoff);
     size_t n = yyjson_arr_size(c->filters_val), b = yyjson_arr_size(c->backoff_val);
     if (n > CONSUMER_FILTERS_MAX)
         return js_failf(e, JS_CONSUMER_CREATE,
@@ -108,6 +109,7 @@ static bool arrays_take(struct consumer_cfg *c, struct js_error *e) {
 }
 
 static bool config_take(struct consumer_cfg *c, yyjson_val *config, bool strict, struct js_error *e) {
+    must(c->deliver == 0 && c->ack == 0);
     struct json_err je = {{0}};
     c->opt_start_time = c->pause_until = CONSUMER_NO_TIME;
     if (config && !json_decode(config, &config_table, strict, c, &je))
@@ -117,6 +119,7 @@ static bool config_take(struct consumer_cfg *c, yyjson_val *config, bool strict,
 
 /* Go's own type for actions has its own words. */
 static bool action_take(struct consumer_cfg *c, struct js_error *e) {
+    must(c->action == 0);
     if (!c->action_val || yyjson_is_null(c->action_val)) return true;
     for (int i = 0; action_names[i]; i++)
         if (yyjson_equals_str(c->action_val, action_names[i])) {
@@ -148,6 +151,7 @@ bool consumer_cfg_read(struct consumer_cfg *c, struct span body, bool strict, st
 }
 
 bool consumer_cfg_load(struct consumer_cfg *c, struct span canonical, struct js_error *e) {
+    must(canonical.n > 0);
     struct json_err je = {{0}};
     *c = (struct consumer_cfg){0};
     c->doc = json_read(canonical, JSON_DEPTH_MAX, &je);
@@ -166,6 +170,7 @@ void consumer_cfg_free(struct consumer_cfg *c) {
 
 /* Below `floor` there is nothing to ask for: taken as floor, or refused when pedantic. */
 static bool floor_settle(int64_t *v, int64_t floor, const char *what, bool pedantic, struct js_error *e) {
+    must(floor <= 0);
     if (*v >= floor) return true;
     if (pedantic) return js_fail(e, JS_PEDANTIC, what);
     *v = floor;
@@ -188,6 +193,7 @@ static bool floors_settle(struct consumer_cfg *c, struct js_error *e) {
 
 static bool defaults_settle(struct consumer_cfg *c, const struct stream_cfg *s, const struct js_limits *l,
                             struct js_error *e) {
+    must(s->name.n > 0);
     if (!floors_settle(c, e)) return false;
     bool pull = c->deliver_subject.n == 0;
     if (pull && c->max_waiting == 0) c->max_waiting = 512;
@@ -220,6 +226,7 @@ static bool defaults_settle(struct consumer_cfg *c, const struct stream_cfg *s, 
 }
 
 static bool check_basics(const struct consumer_cfg *c, const struct stream_cfg *s, struct js_error *e) {
+    must(c->max_deliver == -1 || c->max_deliver > 0);
     if (c->name.n && !js_name_valid(c->name))
         return js_fail(e, JS_STREAM_CONFIG, "consumer name can not contain '.', '*', '>', '\\', '/'");
     if (c->durable.n && !js_name_valid(c->durable))
@@ -239,6 +246,7 @@ static bool check_basics(const struct consumer_cfg *c, const struct stream_cfg *
 }
 
 static bool check_push(const struct consumer_cfg *c, const struct stream_cfg *s, struct js_error *e) {
+    must(c->deliver_subject.n > 0);
     if (subject_has_wildcard(c->deliver_subject)) return js_fail(e, JS_DELIVER_WILDCARD, NULL);
     if (!subject_valid(c->deliver_subject)) return js_fail(e, JS_DELIVER_INVALID, NULL);
     for (size_t i = 0; i < s->subjects_n; i++)
@@ -250,6 +258,7 @@ static bool check_push(const struct consumer_cfg *c, const struct stream_cfg *s,
 }
 
 static bool check_pull(const struct consumer_cfg *c, const struct js_limits *l, struct js_error *e) {
+    must(c->deliver_subject.n == 0);
     if (c->rate_limit > 0) return js_fail(e, JS_PULL_RATE_LIMIT, NULL);
     if (c->idle_heartbeat > 0) return js_fail(e, JS_HEARTBEAT_PUSH, NULL);
     if (c->flow_control) return js_fail(e, JS_FLOW_CONTROL_PUSH, NULL);
@@ -261,6 +270,7 @@ static bool check_pull(const struct consumer_cfg *c, const struct js_limits *l, 
 
 static bool check_ceilings(const struct consumer_cfg *c, const struct stream_cfg *s,
                            const struct js_limits *l, struct js_error *e) {
+    must(c->max_ack_pending >= -1);
     if (l->max_ack_pending > 0 && c->max_ack_pending > l->max_ack_pending)
         return js_fail_u64(e, JS_ACK_PENDING_EXCESS, (uint64_t)l->max_ack_pending);
     if (s->limit_max_ack_pending > 0 && c->max_ack_pending > s->limit_max_ack_pending)
@@ -276,6 +286,7 @@ static bool check_ceilings(const struct consumer_cfg *c, const struct stream_cfg
 }
 
 static bool check_filters(const struct consumer_cfg *c, struct js_error *e) {
+    must(c->filters_n == 0 || c->filters);
     if (c->filter.n && c->filters_n) return js_fail(e, JS_BOTH_FILTERS, NULL);
     if (c->filter.n && !subject_valid(c->filter)) return js_fail(e, JS_STREAM_CONFIG, "invalid subject");
     for (size_t i = 0; i < c->filters_n; i++)
@@ -323,6 +334,7 @@ static bool check_start(const struct consumer_cfg *c, struct js_error *e) {
 
 /* "5" or "5%"; out is the number. */
 static bool sampling_get(struct span s, uint64_t *out) {
+    must(out != NULL);
     *out = 0;
     if (s.n && s.p[s.n - 1] == '%') s.n--;
     for (size_t i = 0; i < s.n; i++) {
@@ -333,6 +345,7 @@ static bool sampling_get(struct span s, uint64_t *out) {
 }
 
 static bool check_rest(const struct consumer_cfg *c, struct js_error *e) {
+    must((size_t)c->priority_policy < COUNT(priority_names));
     uint64_t sampling = 0;
     if (c->sample_freq.n && !sampling_get(c->sample_freq, &sampling))
         return js_failf(e, JS_SAMPLING, "strconv.Atoi: parsing \"%.*s\": invalid syntax",
@@ -349,6 +362,7 @@ static bool check_rest(const struct consumer_cfg *c, struct js_error *e) {
 }
 
 static bool check_supported(const struct consumer_cfg *c, struct js_error *e) {
+    must((size_t)c->replay < COUNT(replay_names));
     uint64_t sampling = 0;
     (void)sampling_get(c->sample_freq, &sampling);
     const struct {
@@ -380,11 +394,13 @@ bool consumer_cfg_check(struct consumer_cfg *c, const struct stream_cfg *stream,
 }
 
 void consumer_cfg_settle(struct consumer_cfg *c) {
+    must(c->inactive_threshold >= 0);
     if (c->durable.n == 0 && c->inactive_threshold <= 0) c->inactive_threshold = INT64_C(5000000000);
 }
 
 bool consumer_cfg_check_update(const struct consumer_cfg *old, const struct consumer_cfg *c,
                                struct js_error *e) {
+    must(old != c);
     const char *why = NULL;
     if (old->deliver != c->deliver)
         why = "deliver policy can not be updated";
@@ -416,6 +432,7 @@ bool consumer_cfg_check_update(const struct consumer_cfg *old, const struct cons
 }
 
 static void put_strings(struct text *t, const char *key, const struct span *s, size_t n) {
+    must(n == 0 || s);
     if (n == 0) return;
     text_key(t, key);
     text_lit(t, "[");
@@ -427,6 +444,7 @@ static void put_strings(struct text *t, const char *key, const struct span *s, s
 }
 
 static void put_backoff(struct text *t, const struct consumer_cfg *c) {
+    must(c->backoff_n == 0 || c->backoff);
     if (c->backoff_n == 0) return;
     text_key(t, "backoff");
     text_lit(t, "[");
@@ -438,6 +456,7 @@ static void put_backoff(struct text *t, const struct consumer_cfg *c) {
 }
 
 static void put_delivery(struct text *t, const struct consumer_cfg *c) {
+    must((size_t)c->replay < COUNT(replay_names) - 1);
     text_key_str(t, "replay_policy", span_str(replay_names[c->replay]));
     text_opt_u64(t, "rate_limit_bps", c->rate_limit);
     text_opt_str(t, "sample_freq", c->sample_freq);

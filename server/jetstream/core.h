@@ -23,6 +23,7 @@ enum {
     JS_LATER_BYTES = 1 << 20, /* short answers decided inside a route callback */
     JS_PULLS_MAX = 1 << 18,   /* pull requests waiting on a shard */
     JS_REPLY_MAX = 4096,
+    JS_ACK_HEAD_MAX = 1900, /* of a PubAck, with name and domain */
 };
 
 /* Messages to be published once no route callback is under way, first in first out; see later.c. */
@@ -124,6 +125,11 @@ struct js_consumer {
     bool ack_none;
     uint8_t block[];
 };
+
+/* Nobody can be subscribed to a longer subject: such a reply is none. */
+static inline struct span js_reply_of(struct span reply) {
+    return reply.n <= JS_REPLY_MAX ? reply : SPAN_EMPTY;
+}
 
 static inline struct mr_bytes js_bytes(struct span s) { return (struct mr_bytes){s.p, s.n}; }
 static inline struct span js_span(struct mr_bytes b) { return span_of(b.p, b.n); }

@@ -40,6 +40,7 @@ static void pull_free(struct js_consumer *c, struct pull *p) {
 }
 
 static struct pull *pull_new(struct js_consumer *c, const struct pull_ask *a, struct span reply) {
+    must(a->batch > 0 && reply.n > 0 && reply.n <= JS_REPLY_MAX);
     struct js *js = c->stream->js;
     struct pull *p = pool_take(&js->pulls);
     if (!p) return NULL;
@@ -89,6 +90,7 @@ static void refuse(struct js *js, struct span reply, int code, const char *text)
 
 static void pull_end(struct js_consumer *c, struct pull *p, int code, const char *text,
                      bool pending_headers) {
+    must(code >= 400);
     char out[STATUS_MAX];
     size_t n = pending_headers ? status_pending_put(out, code, text, p) : status_put(out, code, text);
     js_reply(c->stream->js, pull_reply(p), span_of(out, n), SPAN_EMPTY);
@@ -101,6 +103,7 @@ void js_pulls_end(struct js_consumer *c, int code, const char *text, bool pendin
 }
 
 size_t js_pulls_sweep(struct js_consumer *c) {
+    must(!list_empty(&c->pulls) || c->pulls_n == 0);
     struct js *js = c->stream->js;
     list_each(l, tmp, &c->pulls) {
         struct pull *p = container_of(l, struct pull, link);
@@ -110,6 +113,7 @@ size_t js_pulls_sweep(struct js_consumer *c) {
 }
 
 static bool limits_ok(const struct js_consumer *c, const struct pull_ask *a, char why[PULL_ERROR_MAX]) {
+    must(a->batch > 0);
     if (c->max_batch > 0 && a->batch > c->max_batch) {
         (void)snprintf(why, PULL_ERROR_MAX, "Exceeded MaxRequestBatch of %lld", (long long)c->max_batch);
         return false;
@@ -129,6 +133,7 @@ static bool limits_ok(const struct js_consumer *c, const struct pull_ask *a, cha
 
 /* Is more asked for already than there is? Then a request that would not wait is turned away. */
 static bool requests_pending(const struct js_consumer *c) {
+    must(c->engine != NULL);
     struct mr_consumer_state st;
     uint64_t asked = 0;
     if (c->pulls_n == 0) return false;
@@ -143,6 +148,7 @@ static void want_ready(struct js_consumer *c) {
 }
 
 void js_consumer_wake(struct js_consumer *c, uint64_t at) {
+    must(c->timer.on_fire != NULL);
     if (at == 0 || at >= c->timer_ns) return;
     c->timer_ns = at;
     io_timer_set(c->stream->js->host.io, &c->timer, at);
@@ -182,6 +188,7 @@ void js_next_body(struct js_consumer *c, struct span reply, struct span body) {
 }
 
 static void next_take(struct js_consumer *c, struct span reply, struct span body, bool level_ok) {
+    must(reply.n > 0);
     if (c->push)
         refuse(c->stream->js, reply, 409, "Consumer is push based");
     else if (level_ok)
@@ -191,18 +198,19 @@ static void next_take(struct js_consumer *c, struct span reply, struct span body
 }
 
 bool js_next(struct js *js, struct span path, const struct msg *m) {
+    struct span reply = js_reply_of(m->reply);
     struct js_consumer *c = js_consumer_find(js, path);
     if (c) {
-        if (m->reply.n) next_take(c, m->reply, m->payload, api_level_ok(js, m->hdr));
+        if (reply.n) next_take(c, reply, m->payload, api_level_ok(js, m->hdr));
         return true;
     }
     const uint8_t *dot = memchr(path.p, '.', path.n);
     const struct dir_entry *e =
         dot ? directory_find(&js->dir, span_of(path.p, (size_t)(dot - path.p))) : NULL;
     if (!e || e->shard == js->host.self) return false;
-    if (m->reply.n == 0) return true;
+    if (reply.n == 0) return true;
     struct cast cast = {
-        .kind = CAST_NEXT, .flag = api_level_ok(js, m->hdr), .part = {path, m->reply, m->payload}};
+        .kind = CAST_NEXT, .flag = api_level_ok(js, m->hdr), .part = {path, reply, m->payload}};
     cast_send(js, e->shard, &cast);
     return true;
 }
@@ -239,6 +247,7 @@ static size_t digits(uint64_t n) {
 
 /* How long the next ack subject will be, as far as one can know before the message is chosen. */
 static size_t ack_size(const struct js_consumer *c) {
+    must(c->ack_prefix.n > 10);
     return c->ack_prefix.n + 1 + 1 + digits(c->last_sseq + 1) + 1 + digits(c->last_cseq + 1) + 1 + 19 + 1 +
            digits(c->last_pending ? c->last_pending - 1 : 0);
 }
@@ -267,6 +276,7 @@ static size_t headers_only_put(uint8_t *out, size_t room, const struct mr_msg *m
 
 static size_t deliver_headers_only(struct js_consumer *c, struct span to, struct span ack,
                                    const struct mr_msg *m, size_t *size, bool *congested) {
+    must(c->headers_only);
     uint8_t hdr[UINT16_MAX + 256];
     size_t n = headers_only_put(hdr, sizeof hdr, m);
     *size = m->subject.n + ack.n + n;
@@ -275,6 +285,7 @@ static size_t deliver_headers_only(struct js_consumer *c, struct span to, struct
 
 size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_delivery *d, size_t *size,
                       bool *congested) {
+    must(to.n > 0 && d->view.seq > 0 && d->deliveries > 0);
     uint8_t ack[ACK_SUBJECT_MAX];
     const struct mr_msg *m = &d->view.msg;
     struct span reply = span_of(ack, ack_put(ack, c, d));
@@ -288,6 +299,7 @@ size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_del
 }
 
 void js_hand_back(struct js_consumer *c, const struct mr_delivery *d) {
+    must(d->consumer_seq > 0);
     struct mr_ack a = {.kind = MR_NAK, .seq = d->view.seq, .consumer_seq = d->consumer_seq};
     enum mr_status st = c->ack_none ? MR_OK : mr_consumer_ack(c->engine, &a, js_wall(c->stream->js));
     if (st != MR_OK && st != MR_LATER)
@@ -295,6 +307,7 @@ void js_hand_back(struct js_consumer *c, const struct mr_delivery *d) {
 }
 
 static void account(struct js_consumer *c, struct pull *p, size_t size, uint64_t now) {
+    must(p->batch_left > 0 && size > 0);
     p->delivered++;
     p->batch_left--;
     if (p->bytes_limited) {
@@ -316,6 +329,7 @@ static void account(struct js_consumer *c, struct pull *p, size_t size, uint64_t
 /* The request that is served next; those that can not be served any more are gone. */
 static struct pull *pull_front(struct js_consumer *c, uint64_t now) {
     struct js *js = c->stream->js;
+    must(c->stream->js->deliver_round > 0);
     while (c->pulls_n) {
         struct pull *p = container_of(c->pulls.next, struct pull, link);
         if (p->expires_ns && now >= p->expires_ns) {
@@ -334,6 +348,7 @@ static struct pull *pull_front(struct js_consumer *c, uint64_t now) {
 
 /* Nothing more: who would not wait is told. */
 static void end_of_stream(struct js_consumer *c) {
+    must(!c->push);
     list_each(l, tmp, &c->pulls) {
         struct pull *p = container_of(l, struct pull, link);
         if (p->no_wait && (p->expires_ns == 0 || p->delivered)) pull_end(c, p, 404, "No Messages", false);
@@ -342,6 +357,7 @@ static void end_of_stream(struct js_consumer *c) {
 
 /* One turn. True: there may be more. */
 static bool serve(struct js_consumer *c) {
+    must(!c->push);
     struct js *js = c->stream->js;
     uint64_t now = js_now(js);
     int64_t wall = js_wall(js);
@@ -391,6 +407,7 @@ static void heartbeat(struct js_consumer *c, struct pull *p, uint64_t now) {
 
 /* Expired, forgotten, silent: the requests a timer is for. */
 static void pulls_due(struct js_consumer *c, uint64_t now) {
+    must(now > 0);
     struct js *js = c->stream->js;
     list_each(l, tmp, &c->pulls) {
         struct pull *p = container_of(l, struct pull, link);
@@ -407,6 +424,7 @@ static void pulls_due(struct js_consumer *c, uint64_t now) {
 
 /* When an unused consumer may go: its clients may still be at work on what they have. */
 static uint64_t inactive_at(const struct js_consumer *c) {
+    must(c->inactive_ns > 0);
     struct mr_consumer_state st;
     uint64_t at = c->active_ns + (uint64_t)c->inactive_ns;
     mr_consumer_state(c->engine, &st);
@@ -431,6 +449,7 @@ void js_consumer_timer(struct js_consumer *c) {
 }
 
 static void consumer_expire(struct js_consumer *c) {
+    must(unused(c));
     struct js *js = c->stream->js;
     enum mr_status st = mr_consumer_delete(c->engine);
     if (st != MR_OK && st != MR_LATER)
@@ -440,6 +459,7 @@ static void consumer_expire(struct js_consumer *c) {
 }
 
 static void due(struct js_consumer *c) {
+    must(list_empty(&c->due));
     uint64_t now = js_now(c->stream->js);
     pulls_due(c, now);
     if (c->push) js_push_due(c);
@@ -455,6 +475,7 @@ static void due(struct js_consumer *c) {
 }
 
 void js_deliver_all(struct js *js) {
+    must(js->engine != NULL);
     struct list turn;
     list_init(&turn);
     js->deliver_round++;

@@ -13,6 +13,7 @@ void directory_init(struct directory *d, uint64_t seed) {
 }
 
 static void entry_free(struct dir_entry *e) {
+    must(e->name.n > 0);
     free(e->subjects);
     free(e);
 }
@@ -77,6 +78,7 @@ void directory_move(struct directory *d, struct dir_entry *e, enum dir_state sta
 }
 
 enum err directory_subjects(struct dir_entry *e, const struct span *subjects, size_t n) {
+    must(n == 0 || subjects);
     size_t bytes = 0;
     for (size_t i = 0; i < n; i++) bytes += subjects[i].n;
     struct span *copy = malloc(n * sizeof *copy + bytes + 1);
@@ -94,6 +96,7 @@ enum err directory_subjects(struct dir_entry *e, const struct span *subjects, si
 }
 
 static bool any_overlap(const struct dir_entry *e, const struct span *subjects, size_t n) {
+    must(e->subjects_n == 0 || e->subjects);
     for (size_t i = 0; i < e->subjects_n; i++)
         for (size_t k = 0; k < n; k++)
             if (subject_overlap(e->subjects[i], subjects[k])) return true;
@@ -102,6 +105,7 @@ static bool any_overlap(const struct dir_entry *e, const struct span *subjects, 
 
 bool directory_overlaps(const struct directory *d, const struct dir_entry *self, const struct span *subjects,
                         size_t n) {
+    must(n == 0 || subjects);
     size_t at = 0;
     struct span name;
     void *e;

@@ -49,6 +49,7 @@ void gather_free(struct api_req *r) {
 }
 
 static bool gather_new(struct api_req *r, enum gather_what what) {
+    must(r->gather == NULL);
     struct js *js = r->js;
     struct api_gather *g = calloc(1, sizeof *g);
     if (!g) return js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
@@ -62,6 +63,7 @@ static bool gather_new(struct api_req *r, enum gather_what what) {
 /* --- this shard's part --- */
 
 static void usage(struct js *js, uint64_t sum[U_COUNT]) {
+    must(js->engine != NULL);
     for (const struct list *l = js->all.next; l != &js->all; l = l->next) {
         struct js_stream *s = container_of(l, struct js_stream, link);
         struct mr_stream_state st;
@@ -97,6 +99,7 @@ static void list_items(struct js *js, struct span names, struct text *out) {
 /* --- putting together --- */
 
 static void account_put(struct api_req *r) {
+    must(r->gather->what == GATHER_ACCOUNT);
     const struct js *js = r->js;
     const struct js_limits *l = js->limits;
     const uint64_t *sum = r->gather->sum;
@@ -136,6 +139,7 @@ static struct span line_take(struct span *rest) {
 }
 
 static void page_put(struct text *t, size_t total, size_t offset, size_t limit) {
+    must(offset <= total);
     text_key_u64(t, "total", total);
     text_key_u64(t, "offset", offset);
     text_key_u64(t, "limit", limit);
@@ -143,6 +147,7 @@ static void page_put(struct text *t, size_t total, size_t offset, size_t limit) 
 }
 
 static void list_put(struct api_req *r) {
+    must(r->gather->what == GATHER_LIST);
     struct api_gather *g = r->gather;
     struct span rest[DIR_SHARDS_MAX];
     for (size_t i = 0; i < DIR_SHARDS_MAX; i++) {
@@ -210,6 +215,7 @@ void gather_on_ask(struct js *js, unsigned from, const struct cast *c) {
 }
 
 void gather_on_answer(struct js *js, unsigned from, const struct cast *c) {
+    must(from < DIR_SHARDS_MAX && from != js->host.self);
     struct api_req *r = map_u64_get(&js->gathers, c->word[0]);
     if (!r) return;
     for (size_t i = 0; i < U_COUNT; i++) r->gather->sum[i] += c->word[1 + i];
@@ -220,6 +226,7 @@ void gather_on_answer(struct js *js, unsigned from, const struct cast *c) {
 /* --- requests --- */
 
 void api_account_info(struct api_req *r) {
+    must(r->gather == NULL);
     struct js *js = r->js;
     if (!gather_new(r, GATHER_ACCOUNT)) {
         api_fail(r);
@@ -239,6 +246,7 @@ struct list_body {
 
 /* Offset and filter of a list request; the filter is copied, for it outlives the document. */
 static bool list_body_get(struct api_req *r, struct list_body *b, uint8_t *filter, size_t room) {
+    must(room >= JS_REPLY_MAX);
     static const struct json_field fields[] = {
         {"offset", JSON_I64, offsetof(struct list_body, offset), NULL, NULL},
         {"subject", JSON_STR, offsetof(struct list_body, subject), NULL, NULL},
@@ -275,6 +283,7 @@ static struct dir_entry **list_page(struct api_req *r, size_t limit, size_t *tot
 }
 
 void api_stream_names(struct api_req *r) {
+    must(r->js->host.self == 0);
     size_t total, from, to;
     struct dir_entry **all = list_page(r, NAMES_LIMIT, &total, &from, &to);
     if (!all) {
@@ -295,6 +304,7 @@ void api_stream_names(struct api_req *r) {
 
 /* Asks each shard for its streams of the page, in the page's order. */
 static void list_ask(struct api_req *r, struct dir_entry **all, size_t from, size_t to) {
+    must(from <= to);
     struct js *js = r->js;
     struct api_gather *g = r->gather;
     struct text names[DIR_SHARDS_MAX] = {{0}};
@@ -318,6 +328,7 @@ static void list_ask(struct api_req *r, struct dir_entry **all, size_t from, siz
 }
 
 void api_stream_list(struct api_req *r) {
+    must(r->js->host.self == 0);
     size_t total, from, to;
     struct dir_entry **all = list_page(r, LIST_LIMIT, &total, &from, &to);
     if (!all || !gather_new(r, GATHER_LIST)) {

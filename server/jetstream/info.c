@@ -10,6 +10,7 @@
 #include "jetstream/push.h"
 
 void info_config_put(struct text *t, struct span canonical, bool full, const struct js_limits *limits) {
+    must(limits != NULL);
     text_key(t, "config");
     if (canonical.n == 0)
         text_lit(t, "{}");
@@ -31,6 +32,7 @@ struct subject_list {
 };
 
 static bool list_subject(void *ctx, struct mr_bytes subject, uint64_t msgs, uint64_t first, uint64_t last) {
+    must(first <= last || msgs == 0);
     struct subject_list *l = ctx;
     (void)first;
     (void)last;
@@ -56,6 +58,7 @@ static int by_subject(const void *a, const void *b) {
 }
 
 static void subjects_put(struct text *t, const struct js_stream *s, const struct info_ask *ask) {
+    must(ask->subjects.n > 0);
     struct subject_list l = {0};
     mr_subjects(s->engine, js_bytes(ask->subjects), list_subject, &l);
     if (l.failed) t->failed = true;
@@ -85,6 +88,7 @@ static bool count_subject(void *ctx, struct mr_bytes subject, uint64_t msgs, uin
 }
 
 uint64_t info_subjects_count(const struct js_stream *s, struct span filter) {
+    must(s->engine != NULL);
     uint64_t n = 0;
     mr_subjects(s->engine, js_bytes(filter), count_subject, &n);
     return n;
@@ -96,6 +100,7 @@ struct deleted_list {
 };
 
 static bool list_deleted(void *ctx, uint64_t seq) {
+    must(seq > 0);
     struct deleted_list *l = ctx;
     text_item(l->t);
     text_u64(l->t, seq);
@@ -103,6 +108,7 @@ static bool list_deleted(void *ctx, uint64_t seq) {
 }
 
 static void deleted_put(struct text *t, const struct js_stream *s) {
+    must(s->engine != NULL);
     struct deleted_list l = {t, 0};
     text_key(t, "deleted");
     text_lit(t, "[");
@@ -111,6 +117,7 @@ static void deleted_put(struct text *t, const struct js_stream *s) {
 }
 
 static void state_put(struct text *t, const struct js_stream *s, const struct info_ask *ask) {
+    must(s->engine != NULL);
     struct mr_stream_state st;
     mr_stream_state(s->engine, &st);
     text_key(t, "state");
@@ -137,6 +144,7 @@ static void state_put(struct text *t, const struct js_stream *s, const struct in
 }
 
 void info_stream_put(struct text *t, struct js_stream *s, bool full, const struct info_ask *ask) {
+    must(s->engine != NULL);
     const struct js *js = s->js;
     struct mr_stream_state st;
     mr_stream_state(s->engine, &st);
@@ -147,6 +155,7 @@ void info_stream_put(struct text *t, struct js_stream *s, bool full, const struc
 }
 
 static void sequence_put(struct text *t, const char *key, uint64_t cseq, uint64_t sseq, int64_t last) {
+    must(last >= 0);
     text_key(t, key);
     text_lit(t, "{");
     text_key_u64(t, "consumer_seq", cseq);
@@ -156,6 +165,7 @@ static void sequence_put(struct text *t, const char *key, uint64_t cseq, uint64_
 }
 
 void info_consumer_put(struct text *t, struct js_consumer *c, bool full) {
+    must(c->engine && c->stream);
     struct js *js = c->stream->js;
     struct mr_consumer_state st;
     const struct mr_consumer_config *cfg = mr_consumer_config(c->engine);

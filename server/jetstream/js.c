@@ -27,6 +27,7 @@ int64_t js_wall(const struct js *js) { return io_wall(js->host.io); }
 
 size_t js_publish(struct js *js, struct span to, struct span subject, struct span reply, struct span hdr,
                   struct span payload, bool *congested) {
+    must(to.n > 0 && subject.n > 0);
     struct route_msg m = {.msg = {.subject = subject, .reply = reply, .hdr = hdr, .payload = payload},
                           .to = to};
     size_t n = route_publish(js->host.route, &m);
@@ -35,6 +36,7 @@ size_t js_publish(struct js *js, struct span to, struct span subject, struct spa
 }
 
 void js_reply(struct js *js, struct span reply, struct span hdr, struct span payload) {
+    must(reply.n <= JS_REPLY_MAX);
     struct route_msg m = {.msg = {.subject = reply, .hdr = hdr, .payload = payload}};
     if (reply.n) (void)route_publish(js->host.route, &m);
 }
@@ -42,6 +44,7 @@ void js_reply(struct js *js, struct span reply, struct span hdr, struct span pay
 /* --- what the engine calls --- */
 
 static void on_done(void *ctx, const struct mr_done *done, size_t count) {
+    must(count == 0 || done);
     struct js *js = ctx;
     for (size_t i = 0; i < count; i++) {
         const struct mr_done *d = &done[i];
@@ -65,6 +68,7 @@ static void on_ready(void *ctx, struct mr_consumer *engine) {
 /* --- open and close --- */
 
 static enum err of_status(enum mr_status s) {
+    must(s < MR_STATUS_COUNT);
     switch (s) {
     case MR_OK: return ERR_OK;
     case MR_NOMEM: return ERR_NOMEM;
@@ -81,6 +85,7 @@ static enum err of_status(enum mr_status s) {
 
 /* The streams that recovery found. */
 static enum err adopt_all(struct js *js) {
+    must(js->streams_n == 0);
     for (struct mr_stream *s = NULL; (s = mr_stream_next(js->engine, s));) {
         struct js_stream *out;
         uint64_t incarnation = ++js->next_incarnation * DIR_SHARDS_MAX + js->host.self;
@@ -92,6 +97,7 @@ static enum err adopt_all(struct js *js) {
 }
 
 static enum err open_engine(struct js *js, struct mr_env *env) {
+    must(js->engine == NULL);
     const struct mr_host host = {.ctx = js, .on_done = on_done, .on_ready = on_ready};
     enum mr_status s = mr_shard_open(env, js->host.self, js->host.io, &host, &js->engine);
     if (s != MR_OK) {
@@ -174,6 +180,7 @@ void js_on_cast(struct js *js, unsigned from, struct span bytes) { cast_handle(j
 /* --- the tick --- */
 
 void js_commit(struct js *js) {
+    must(js->engine != NULL);
     js_later_flush(js);
     if (!js_stall_empty(js)) js_stall_retry(js);
     js_batching_expire(js);
@@ -182,11 +189,13 @@ void js_commit(struct js *js) {
 }
 
 void js_deliver(struct js *js) {
+    must(js->engine != NULL);
     js_later_flush(js);
     js_deliver_all(js);
 }
 
 uint64_t js_deadline(const struct js *js) {
+    must(js->engine != NULL);
     uint64_t at = mr_shard_deadline(js->engine), idle = js_batching_deadline(&js->batching);
     if (idle < at) at = idle;
     bool now = !list_empty(&js->api_queue) || js->later.n || !list_empty(&js->due);
@@ -212,6 +221,7 @@ bool js_idle(struct js *js) {
 }
 
 void js_shutdown(struct js *js) {
+    must(js->engine != NULL);
     js->closing = true;
     for (struct list *l = js->all.next; l != &js->all; l = l->next) {
         struct js_stream *s = container_of(l, struct js_stream, link);
@@ -221,6 +231,7 @@ void js_shutdown(struct js *js) {
 }
 
 void js_stats(const struct js *js, struct js_stats *out) {
+    must(js->engine && out);
     struct mr_shard_stats es;
     *out = (struct js_stats){.streams = js->streams_n,
                              .consumers = js->consumers_n,

@@ -48,6 +48,7 @@ static const struct {
 #undef H
 
 static void headers_read(struct nats_headers *h, struct span hdr) {
+    must(hdr.n > 0);
     struct header_iter it;
     struct span key, value;
     *h = (struct nats_headers){0};
@@ -87,6 +88,7 @@ static bool rollup_get(struct span v, const struct js_stream *s, struct publish_
 }
 
 bool publish_ask_get(struct publish_ask *a, const struct js_stream *s, struct span hdr) {
+    must(a && s);
     struct nats_headers h;
     headers_read(&h, hdr);
     if (!refuse_features(&h, s, &a->err)) return false;
@@ -103,6 +105,7 @@ bool publish_ask_get(struct publish_ask *a, const struct js_stream *s, struct sp
 
 /* A decided answer waits for what it depends on: the note is the reply's length, the reply, the text. */
 enum mr_status publish_answer(struct js_stream *s, struct span reply, struct span text) {
+    must(reply.n <= JS_REPLY_MAX);
     uint8_t note[NOTE_MAX];
     if (2 + reply.n + text.n > sizeof note) return MR_OK;
     store16(note, (uint16_t)reply.n);
@@ -125,6 +128,7 @@ static size_t error_put(uint8_t *out, size_t room, const struct js_stream *s, co
 }
 
 enum mr_status publish_refuse(struct js_stream *s, struct span reply, const struct js_error *e) {
+    must(e->code != JS_OK);
     /* 512 bytes of description, each at most six escaped, and the stream's name twice over */
     uint8_t out[512 * 6 + 255 * 6 + 1024];
     if (reply.n == 0 || s->no_ack) return MR_OK;
@@ -145,6 +149,7 @@ void publish_ack_put(struct text *t, const struct js_stream *s, uint64_t seq, bo
 }
 
 static enum mr_status duplicate(struct js_stream *s, struct span reply, uint64_t seq) {
+    must(seq > 0);
     uint8_t out[ACK_MAX];
     struct text t = {.p = out, .cap = sizeof out, .fixed = true};
     if (reply.n == 0 || s->no_ack) return MR_OK;
@@ -162,6 +167,7 @@ void publish_ack_batch(struct js *js, struct js_stream *s, struct span reply, ui
 
 /* The engine's refusal in nats-server's words. */
 void publish_error_get(struct js_error *e, enum mr_status st, const struct mr_append_result *r) {
+    must(st != MR_OK && st != MR_BUSY);
     switch (st) {
     case MR_SEALED: js_fail(e, JS_SEALED, NULL); return;
     case MR_WRONG_LAST_SEQ: js_fail_u64(e, JS_WRONG_LAST_SEQ, r->seq); return;
@@ -176,6 +182,7 @@ void publish_error_get(struct js_error *e, enum mr_status st, const struct mr_ap
 }
 
 static bool size_ok(const struct js_stream *s, const struct msg *m, struct js_error *e) {
+    must(e->code == JS_OK);
     if (s->sealed) return js_fail(e, JS_SEALED, NULL);
     if (s->max_msg_size >= 0 && msg_size(m) > (size_t)s->max_msg_size) return js_fail(e, JS_TOO_LARGE, NULL);
     if (m->hdr.n > HEADER_MAX) return js_fail(e, JS_HEADER_TOO_LARGE, NULL);
@@ -185,6 +192,7 @@ static bool size_ok(const struct js_stream *s, const struct msg *m, struct js_er
 /* matches nats-server: rolling up a subject with wildcards in it takes away all that it matches as a pattern;
  * key-value clients purge many keys this way. */
 static void rollup_pattern(struct js_stream *s, struct span subject, uint64_t seq) {
+    must(seq > 0);
     uint64_t purged;
     if (!subject_has_wildcard(subject)) return;
     enum mr_status st = mr_purge(s->engine, js_bytes(subject), seq, 0, &purged);
@@ -194,6 +202,7 @@ static void rollup_pattern(struct js_stream *s, struct span subject, uint64_t se
 }
 
 enum mr_status js_publish_take(struct js_stream *s, const struct msg *m) {
+    must(s->engine && m->subject.n > 0);
     struct publish_ask a;
     struct mr_append_result r = {0};
     struct mr_msg msg = {js_bytes(m->subject), js_bytes(m->hdr), js_bytes(m->payload)};
@@ -219,6 +228,7 @@ enum mr_status js_publish_take(struct js_stream *s, const struct msg *m) {
 
 /* No room in the queue of the stalled either. */
 static void refuse_stalled(struct js_stream *s, const struct msg *m) {
+    must(m->subject.n > 0);
     struct js_error e;
     js_fail(&e, JS_INSUFFICIENT_RESOURCES, NULL);
     (void)publish_refuse(s, m->reply, &e);
@@ -227,11 +237,17 @@ static void refuse_stalled(struct js_stream *s, const struct msg *m) {
 bool js_publish_deliver(struct sink *sink, struct sub *sub, struct route_msg *m) {
     struct js_stream *s = container_of(sink, struct js_stream, sink);
     struct js *js = s->js;
-    (void)sub;
-    must(m->msg.reply.n <= JS_REPLY_MAX);
-    if (js_stall_empty(js) && js_publish_take(s, &m->msg) != MR_BUSY) return true;
+    struct msg cut;
+    const struct msg *msg = &m->msg;
+    must(sub->sink == sink);
+    if (msg->reply.n > JS_REPLY_MAX) {
+        cut = *msg;
+        cut.reply = SPAN_EMPTY;
+        msg = &cut;
+    }
+    if (js_stall_empty(js) && js_publish_take(s, msg) != MR_BUSY) return true;
     m->congested = true;
-    if (!js_stall_put(js, s, &m->msg)) refuse_stalled(s, &m->msg);
+    if (!js_stall_put(js, s, msg)) refuse_stalled(s, msg);
     return true;
 }
 

@@ -16,6 +16,7 @@ static struct span trim(struct span s) {
 
 /* A decimal number at s; how many bytes, 0 when there is none or it does not fit. */
 static size_t number(struct span s, int64_t *out) {
+    must(out != NULL);
     size_t i = s.n && s.p[0] == '-', from = i;
     int64_t v = 0;
     for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++) {
@@ -39,6 +40,7 @@ static bool eat(struct span *s, char c) {
 }
 
 static bool eat_key(struct span *s, struct span *key) {
+    must(key != NULL);
     if (!eat(s, '"')) return false;
     const uint8_t *end = s->n ? memchr(s->p, '"', s->n) : NULL;
     if (!end) return false;
@@ -65,6 +67,7 @@ static bool eat_number(struct span *s, int64_t *out) {
 
 /* False: not the simple form; a is then half filled. */
 static bool fast_get(struct pull_ask *a, struct span s) {
+    must(s.n > 0 && s.p[0] == '{');
     struct span key;
     if (!eat(&s, '{')) return false;
     if (eat(&s, '}')) return s.n == 0;
@@ -111,6 +114,7 @@ static const struct json_table slow_table = {"JSApiConsumerGetNextRequest", slow
                                              sizeof slow_fields / sizeof slow_fields[0]};
 
 static bool refuse(char why[PULL_ERROR_MAX], const char *text) {
+    must(text != NULL);
     (void)snprintf(why, PULL_ERROR_MAX, "%s", text);
     return false;
 }
@@ -124,6 +128,7 @@ static bool refuse_json(char why[PULL_ERROR_MAX], const char *text) {
 }
 
 static bool slow_get(struct pull_ask *a, struct span body, char why[PULL_ERROR_MAX]) {
+    must(body.n <= PULL_BODY_MAX);
     struct json_err je = {{0}};
     struct slow_ask slow = {0};
     yyjson_doc *doc = json_read(body, JSON_DEPTH_MAX, &je);

@@ -38,6 +38,7 @@ static struct span question_put(uint8_t out[SUBJECT_ROOM], const struct js_push 
 /* --- being one --- */
 
 static void activate(struct js_push *p, bool active) {
+    must(p->consumer->push == p);
     struct js_consumer *c = p->consumer;
     uint64_t now = js_now(c->stream->js);
     if (p->active == active) return;
@@ -54,10 +55,12 @@ static void activate(struct js_push *p, bool active) {
 }
 
 static bool bound(const struct js_push *p) {
+    must(p->to.n > 0);
     return route_bound(p->consumer->stream->js->host.route, p->to, p->group);
 }
 
 static struct js_push *push_new(struct js_consumer *c, const struct consumer_cfg *cfg) {
+    must(cfg->deliver_subject.n > 0);
     struct js_push *p = calloc(1, sizeof *p + cfg->deliver_subject.n + cfg->deliver_group.n);
     if (!p) return NULL;
     memcpy(p->block, cfg->deliver_subject.p, cfg->deliver_subject.n);
@@ -79,6 +82,7 @@ void js_push_drop(struct js_consumer *c) {
 }
 
 enum err js_push_follow(struct js_consumer *c, const struct consumer_cfg *cfg) {
+    must(c->engine != NULL);
     struct js_push *old = c->push;
     if (old && span_eq(old->to, cfg->deliver_subject) && span_eq(old->group, cfg->deliver_group))
         return ERR_OK;
@@ -106,6 +110,7 @@ void js_push_interest(struct js *js) {
 /* --- delivering --- */
 
 static void ask(struct js_push *p) {
+    must(p->window > 0 && p->question == 0);
     uint8_t subject[SUBJECT_ROOM];
     struct js *js = p->consumer->stream->js;
     p->question = ++js->next_question;
@@ -129,6 +134,7 @@ static void flow_account(struct js_push *p, size_t size) {
 static bool stalled(const struct js_push *p) { return p->window && p->out > p->window; }
 
 bool js_push_serve(struct js_consumer *c) {
+    must(c->push && c->push->consumer == c);
     struct js *js = c->stream->js;
     struct js_push *p = c->push;
     size_t bytes = 0;
@@ -181,6 +187,7 @@ void js_push_due(struct js_consumer *c) {
 
 /* "stream.consumer.id" apart. */
 static bool answer_get(struct span subject, struct span *stream, struct span *path, uint64_t *id) {
+    must(span_starts(subject, SPAN_LIT("$JS.FC.")));
     struct span rest = span_skip(subject, 7);
     const uint8_t *dot = rest.n ? memchr(rest.p, '.', rest.n) : NULL;
     if (!dot) return false;
@@ -203,6 +210,7 @@ static void answer_take(struct js_consumer *c, uint64_t id) {
 
 static bool flow_deliver(struct sink *sink, struct sub *sub, struct route_msg *m) {
     struct js *js = container_of(sink, struct js, flow_sink);
+    must(sub == &js->flow_sub);
     struct span stream, path;
     uint64_t id;
     (void)sub;
@@ -220,11 +228,13 @@ static bool flow_deliver(struct sink *sink, struct sub *sub, struct route_msg *m
 }
 
 void js_push_on_cast(struct js *js, const struct cast *cast) {
+    must(cast->kind == CAST_FLOW);
     struct js_consumer *c = js_consumer_find(js, cast->part[0]);
     if (c) answer_take(c, cast->word[0]);
 }
 
 enum err js_push_open(struct js *js) {
+    must(js->flow_sub.entry.node == NULL);
     list_init(&js->pushes);
     js->flow_sink.deliver = flow_deliver;
     js->flow_sub = (struct sub){.sink = &js->flow_sink, .subject = SPAN_LIT("$JS.FC.>"), .local_only = true};

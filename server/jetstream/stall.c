@@ -18,6 +18,7 @@ bool js_stall_empty(const struct js *js) { return js->stall.n == 0; }
 
 /* Room for n bytes behind the last entry: moves what there is to the front, or grows. */
 static uint8_t *stall_room(struct js_stall *st, size_t n) {
+    must(st->max > 0);
     if (st->n + n > st->max) return NULL;
     if (st->from + st->n + n > st->cap && st->from > 0) {
         memmove(st->p, st->p + st->from, st->n);
@@ -55,6 +56,7 @@ bool js_stall_put(struct js *js, struct js_stream *s, const struct msg *m) {
 }
 
 static struct msg stall_msg(const struct stall_head *head, const uint8_t *at) {
+    must(head->size > sizeof *head);
     struct span part[4];
     at += sizeof *head;
     for (size_t i = 0; i < 4; i++) {
@@ -79,6 +81,7 @@ void js_stall_retry(struct js *js) {
 }
 
 void js_stall_forget(struct js *js, const struct js_stream *s) {
+    must(s != NULL);
     struct js_stall *st = &js->stall;
     for (size_t at = st->from; at < st->from + st->n;) {
         struct stall_head head;

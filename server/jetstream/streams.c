@@ -17,6 +17,7 @@ struct js_stream *js_stream_find(struct js *js, struct span name) {
 
 /* `{"stream":"S","seq":`, and with the domain in it. */
 static void pub_ack_texts(const struct js *js, struct span name, struct text *head, struct text *bare) {
+    must(name.n > 0);
     const char *domain = js->limits->domain;
     text_lit(head, "{");
     text_key_str(head, "stream", name);
@@ -28,9 +29,12 @@ static void pub_ack_texts(const struct js *js, struct span name, struct text *he
 }
 
 static struct js_stream *stream_new(struct js *js, struct span name) {
+    must(name.n > 0);
     struct text head = {0}, bare = {0};
     pub_ack_texts(js, name, &head, &bare);
-    struct js_stream *s = head.failed || bare.failed ? NULL : calloc(1, sizeof *s + name.n + head.n + bare.n);
+    bool ok =
+        !head.failed && !bare.failed && head.n <= JS_ACK_HEAD_MAX; /* acks are put together on the stack */
+    struct js_stream *s = ok ? calloc(1, sizeof *s + name.n + head.n + bare.n) : NULL;
     if (s) {
         memcpy(s->block, name.p, name.n);
         memcpy(s->block + name.n, head.p, head.n);
@@ -51,6 +55,7 @@ static struct js_stream *stream_new(struct js *js, struct span name) {
 }
 
 static struct js_stream_sub *sub_find(struct js_stream *s, struct span subject) {
+    must(subject.n > 0);
     list_each(l, tmp, &s->subs) {
         struct js_stream_sub *sub = container_of(l, struct js_stream_sub, link);
         if (span_eq(sub->sub.subject, subject)) return sub;
@@ -59,6 +64,7 @@ static struct js_stream_sub *sub_find(struct js_stream *s, struct span subject) 
 }
 
 static enum err sub_add(struct js_stream *s, struct span subject) {
+    must(!sub_find(s, subject));
     struct js_stream_sub *sub = calloc(1, sizeof *sub + subject.n);
     if (!sub) return ERR_NOMEM;
     memcpy(sub->subject, subject.p, subject.n);
@@ -74,6 +80,7 @@ static enum err sub_add(struct js_stream *s, struct span subject) {
 }
 
 static void sub_drop(struct js_stream *s, struct js_stream_sub *sub) {
+    must(sub->sub.sink == &s->sink);
     route_unsubscribe(s->js->host.route, &sub->sub);
     list_del(&sub->link);
     free(sub);
@@ -86,6 +93,7 @@ static bool wanted(const struct mr_stream_config *cfg, struct span subject) {
 }
 
 enum err js_stream_follow(struct js_stream *s) {
+    must(s->engine != NULL);
     const struct mr_stream_config *cfg = mr_stream_config(s->engine);
     s->max_msg_size = cfg->max_msg_size;
     s->no_ack = cfg->no_ack;
@@ -113,6 +121,7 @@ static void stream_free(struct js_stream *s) {
 }
 
 static enum err adopt_consumers(struct js_stream *s) {
+    must(s->consumers_n == 0);
     for (struct mr_consumer *c = NULL; (c = mr_consumer_after(s->engine, c));) {
         struct js_consumer *jc;
         enum err e = js_consumer_adopt(s, c, &jc);
@@ -164,12 +173,14 @@ struct js_consumer *js_consumer_find(struct js *js, struct span path) {
 }
 
 static void on_timer(struct io_timer *t) {
+    must(t->on_fire == on_timer);
     struct js_consumer *c = container_of(t, struct js_consumer, timer);
     c->timer_ns = UINT64_MAX;
     if (list_empty(&c->due)) list_add_tail(&c->stream->js->due, &c->due);
 }
 
 static struct js_consumer *consumer_new(struct js_stream *s, struct span name) {
+    must(name.n > 0 && s->name.n > 0);
     static const char pre[] = "$JS.ACK.";
     size_t pre_n = sizeof pre - 1, path_n = s->name.n + 1 + name.n;
     struct js_consumer *c = calloc(1, sizeof *c + pre_n + path_n + 1);
@@ -210,6 +221,7 @@ static enum err follow_text(struct js_consumer *c, const struct mr_consumer_conf
 }
 
 enum err js_consumer_follow(struct js_consumer *c) {
+    must(c->engine != NULL);
     const struct mr_consumer_config *cfg = mr_consumer_config(c->engine);
     c->headers_only = cfg->headers_only;
     c->ack_none = cfg->ack == MR_ACK_NONE;

@@ -33,6 +33,7 @@ static uint8_t *text_room(struct text *t, size_t n) {
 
 void text_raw(struct text *t, struct span s) {
     uint8_t *p = text_room(t, s.n);
+    must(s.n == 0 || s.p);
     if (!p || !s.n) return;
     memcpy(p, s.p, s.n);
     t->n += s.n;
@@ -84,6 +85,7 @@ static size_t utf8_len(struct span s) {
 }
 
 static void text_escape(struct text *t, uint8_t c) {
+    must(c < 0x80);
     static const char hex[] = "0123456789abcdef";
     switch (c) {
     case '"': text_lit(t, "\\\""); return;
@@ -132,6 +134,7 @@ void text_item(struct text *t) {
 }
 
 void text_key(struct text *t, const char *key) {
+    must(key && *key);
     text_item(t);
     text_lit(t, "\"");
     text_lit(t, key);

@@ -99,6 +99,31 @@ static void odd_names(void) {
     world_close(w);
 }
 
+/* A name in which every byte must be escaped, and replies longer than any subscription. */
+static void long_names(void) {
+    struct world *w = world_open(2, false);
+    char name[1600] = "", call[400] = "STREAM.CREATE.", body[4000], reply[6000] = "_INBOX.";
+    for (int i = 0; i < 255; i++) strcat(name, "\\u0001");
+    memset(call + strlen(call), 1, 255);
+    snprintf(body, sizeof body, "{\"name\":\"%s\",\"subjects\":[\"odd\"],\"storage\":\"memory\"}", name);
+    world_has(world_api(w, call, body), "did_create");
+    world_has(world_js_pub(w, "odd", "", "x"), "\",\"seq\":1}");
+    world_has(world_js_pub(w, "odd", "NATS/1.0\r\nNats-Expected-Stream: X\r\n\r\n", "x"),
+              "\"err_code\":10060");
+    memset(reply + 7, 'r', 5000);
+    world_forget(w);
+    for (unsigned from = 0; from < 2; from++) {
+        CHECK_EQ(world_pub(w, from, "odd", reply, "", SPAN_LIT("x")), 1);
+        CHECK_EQ(world_pub(w, from, "$JS.API.INFO", reply, "", SPAN_EMPTY), 1);
+        (void)world_pub(w, from, "$JS.API.CONSUMER.MSG.NEXT.A.b", reply, "", SPAN_EMPTY);
+        (void)world_pub(w, from, "$JS.ACK.A.b.1.1.1.1.1", reply, "", SPAN_EMPTY);
+    }
+    world_wait(w, 1, 20);
+    CHECK_EQ(w->got_n, 0);
+    world_has(world_js_pub(w, "odd", "", "x"), "\"seq\":4}");
+    world_close(w);
+}
+
 static void limits_refuse(void) {
     struct world *w = world_open(1, false);
     create(w, "S",
@@ -273,5 +298,5 @@ static void deleted_under_way(void) {
 }
 
 CHECK_MAIN(CASE(acks_in_order), CASE(refusals_in_order), CASE(nobody_asked), CASE(domain), CASE(odd_names),
-           CASE(limits_refuse), CASE(rollup_of_a_pattern), CASE(headers_too_large), CASE(headers),
-           CASE(stalled), CASE(stalled_and_deleted), CASE(deleted_under_way))
+           CASE(long_names), CASE(limits_refuse), CASE(rollup_of_a_pattern), CASE(headers_too_large),
+           CASE(headers), CASE(stalled), CASE(stalled_and_deleted), CASE(deleted_under_way))
