@@ -81,6 +81,7 @@ static const struct json_table limits_table = {"StreamConfigRequest.StreamConfig
                                                limits_fields, COUNT(limits_fields)};
 
 yyjson_doc *js_json_read(struct span body, const char *go_type, struct json_err *e) {
+    must(go_type && e);
     const struct json_table any = {go_type, NULL, 0};
     yyjson_doc *doc = json_read(body, JSON_DEPTH_MAX, e);
     if (doc && json_decode(yyjson_doc_get_root(doc), &any, false, e, e)) return doc;
@@ -112,6 +113,7 @@ static bool subjects_take(struct stream_cfg *c) {
 }
 
 bool stream_cfg_read(struct stream_cfg *c, struct span body, bool strict, struct js_error *e) {
+    must(c && e);
     struct json_err je = {{0}};
     *c = (struct stream_cfg){0};
     if (body.n == 0) return true;
@@ -154,6 +156,7 @@ size_t js_metadata_size(yyjson_val *metadata) {
 
 /* 0 and anything below -1 mean "no limit". */
 static bool limit_settle(int64_t *v, const char *name, bool pedantic, struct js_error *e) {
+    must(name != NULL);
     if (*v > 0 || *v == -1) return true;
     if (pedantic && *v < -1) return js_failf(e, JS_PEDANTIC, "%s must be set to -1", name);
     *v = -1;
@@ -177,6 +180,7 @@ static bool check_text(const struct stream_cfg *c, struct js_error *e) {
 }
 
 static bool check_limits(struct stream_cfg *c, struct js_error *e) {
+    must(c->name.n > 0);
     if (c->num_replicas == 0) c->num_replicas = 1;
     if (c->num_replicas > 5) return js_fail(e, JS_STREAM_CONFIG, "maximum replicas is 5");
     if (c->num_replicas < 0) return js_fail(e, JS_NEGATIVE_REPLICAS, NULL);
@@ -195,6 +199,7 @@ static bool check_limits(struct stream_cfg *c, struct js_error *e) {
 }
 
 static bool window_settle(struct stream_cfg *c, int64_t limit, struct js_error *e) {
+    must(c->max_age >= 0);
     if (c->duplicate_window != 0 || c->mirror || yyjson_arr_size(c->sources) > 0) return true;
     int64_t window = INT64_C(120000000000);
     if (limit > 0 && window > limit) {
@@ -211,6 +216,7 @@ static bool window_settle(struct stream_cfg *c, int64_t limit, struct js_error *
 }
 
 static bool check_window(struct stream_cfg *c, int64_t limit, struct js_error *e) {
+    must(c->max_age >= 0);
     if (!window_settle(c, limit, e)) return false;
     if (c->duplicate_window < 0) return js_fail(e, JS_STREAM_CONFIG, "duplicates window can not be negative");
     if (c->max_age != 0 && c->duplicate_window > c->max_age)
@@ -227,6 +233,7 @@ static bool check_window(struct stream_cfg *c, int64_t limit, struct js_error *e
 }
 
 static bool check_policies(const struct stream_cfg *c, struct js_error *e) {
+    must(c->num_replicas > 0);
     if (c->deny_purge && c->allow_rollup)
         return js_fail(e, JS_STREAM_CONFIG, "roll-ups require the purge permission");
     if (c->discard_new_per_subject) {
@@ -240,10 +247,13 @@ static bool check_policies(const struct stream_cfg *c, struct js_error *e) {
         return js_fail(e, JS_STREAM_CONFIG, "subject delete marker TTL must not be negative");
     if (c->subject_delete_marker_ttl > 0 && c->subject_delete_marker_ttl < 1000000000)
         return js_fail(e, JS_STREAM_CONFIG, "subject delete marker TTL must be at least 1 second");
+    if (c->first_seq > MR_FIRST_SEQ_MAX)
+        return js_fail(e, JS_STREAM_CONFIG, "first sequence is too large"); /* nats-server lets it wrap */
     return true;
 }
 
 static bool check_reserved(struct span s, struct js_error *e) {
+    must(subject_valid(s));
     static const char *const spaces[] = {"$JS.>", "$JSC.>", "$NRG.>"};
     for (size_t i = 0; i < COUNT(spaces); i++)
         if (subject_overlap(s, span_str(spaces[i])) && !subject_subset(s, SPAN_LIT("$JS.EVENT.>")))
@@ -256,6 +266,7 @@ static bool check_reserved(struct span s, struct js_error *e) {
 }
 
 static bool check_subjects(struct stream_cfg *c, struct js_error *e) {
+    must(c->name.n > 0);
     if (c->subjects_n > STREAM_SUBJECTS_MAX)
         return js_failf(e, JS_STREAM_CONFIG, "more than %d subjects are not supported by this server",
                         STREAM_SUBJECTS_MAX);
@@ -308,6 +319,7 @@ static bool check_supported(const struct stream_cfg *c, struct js_error *e) {
 }
 
 static bool check_bytes(const struct stream_cfg *c, const struct js_limits *l, struct js_error *e) {
+    must(c->storage == MR_FILE || c->storage == MR_MEMORY);
     if (l->max_bytes_required && c->max_bytes <= 0) return js_fail(e, JS_MAX_BYTES_REQUIRED, NULL);
     int64_t limit = c->storage == MR_MEMORY ? l->memory_max_stream_bytes : l->store_max_stream_bytes;
     if (limit > 0 && c->max_bytes > limit) return js_fail(e, JS_STREAM_BYTES_EXCESS, NULL);
@@ -335,6 +347,7 @@ bool stream_cfg_check(struct stream_cfg *c, const struct js_limits *limits, stru
 }
 
 bool stream_cfg_check_update(const struct stream_cfg *old, struct stream_cfg *c, struct js_error *e) {
+    must(old != c && old->name.n > 0);
     const char *why = NULL;
     if (!span_eq(c->name, old->name)) why = "stream configuration name must match original";
     if (!why && c->num_replicas > 1) return js_fail(e, JS_REPLICAS, NULL);
@@ -369,6 +382,7 @@ static bool server_key(struct span k) {
 }
 
 void js_metadata_put(struct text *t, yyjson_val *metadata, int required_level) {
+    must(required_level >= 0 && required_level < 10);
     struct pair {
         struct span key, value;
     } *pairs = calloc(yyjson_obj_size(metadata) + 1, sizeof *pairs);
@@ -397,6 +411,7 @@ void js_metadata_put(struct text *t, yyjson_val *metadata, int required_level) {
 }
 
 static void placement_put(struct text *t, yyjson_val *p) {
+    must(yyjson_is_obj(p));
     struct span cluster = SPAN_EMPTY;
     (void)json_get_str(p, "cluster", &cluster);
     text_key(t, "placement");
@@ -417,10 +432,12 @@ static void placement_put(struct text *t, yyjson_val *p) {
 }
 
 static void key_enum(struct text *t, const char *key, const char *const *names, int v) {
+    must(v >= 0 && names[v]);
     text_key_str(t, key, span_str(names[v]));
 }
 
 static void flags_put(struct text *t, const struct stream_cfg *c) {
+    must(t->n > 0 || t->failed);
     text_key_bool(t, "allow_direct", c->allow_direct);
     text_key_bool(t, "mirror_direct", c->mirror_direct);
     text_opt_bool(t, "discard_new_per_subject", c->discard_new_per_subject);
@@ -490,6 +507,7 @@ void js_config_echo(struct text *t, struct span canonical, const struct js_limit
 static struct mr_bytes bytes_of(struct span s) { return (struct mr_bytes){s.p, s.n}; }
 
 bool stream_cfg_engine(const struct stream_cfg *c, struct span extra, struct stream_engine_cfg *out) {
+    must(c->name.n > 0 && extra.n > 0);
     out->subjects = calloc(c->subjects_n + 1, sizeof *out->subjects);
     if (!out->subjects) return false;
     for (size_t i = 0; i < c->subjects_n; i++) out->subjects[i] = bytes_of(c->subjects[i]);
