@@ -104,6 +104,8 @@ enum mr_status stream_plan_purge(struct stream *st, struct span filter, uint64_t
     if (seq && keep) return MR_INVAL;
     *p = (struct stream_purge){is_all(filter) ? SPAN_EMPTY : filter, st->last_seq + 1};
     if (seq == 1) return MR_NONE;
+    /* The next message gets seq, as in nats-server; but nobody can use up the sequences. */
+    if (seq > MR_FIRST_SEQ_MAX && seq > st->last_seq) seq = st->last_seq + 1;
     if (seq) {
         p->below = seq;
         if (is_all(filter)) return seq >= st->first_seq ? MR_OK : MR_NONE;

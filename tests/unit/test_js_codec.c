@@ -245,6 +245,7 @@ static void unsupported_is_refused(void) {
             "workqueue retention is not supported by this server");
     refuses("{\"name\":\"S\",\"retention\":\"interest\"}",
             "interest retention is not supported by this server");
+    refuses("{\"name\":\"S\",\"first_seq\":18446744073709551615}", "first sequence is too large");
     refuses("{\"name\":\"S\",\"mirror\":{\"name\":\"X\"}}", "mirrors are not supported by this server");
     refuses("{\"name\":\"S\",\"sources\":[{\"name\":\"X\"}]}", "sources are not supported by this server");
     refuses("{\"name\":\"S\",\"republish\":{\"src\":\"a\",\"dest\":\"b\"}}",

@@ -316,6 +316,11 @@ static void purges(void) {
     CHECK_STR(show(st), "0 msgs 50..49 0 deleted 0 lost");
     CHECK_EQ(put(st, "a"), MR_OK);
     CHECK_EQ(st->last_seq, 50);
+    CHECK_EQ(purge(st, "", UINT64_MAX, 0), MR_OK); /* but not so far that none is left */
+    CHECK_STR(show(st), "0 msgs 51..50 0 deleted 0 lost");
+    CHECK_EQ(purge(st, "", MR_FIRST_SEQ_MAX, 0), MR_OK);
+    CHECK_EQ(put(st, "a"), MR_OK);
+    CHECK_EQ(st->last_seq, MR_FIRST_SEQ_MAX);
     st->conf.c.deny_purge = true;
     CHECK_EQ(purge(st, "", 0, 0), MR_DENIED);
     stream_deinit(st);
