@@ -369,6 +369,8 @@ static void start_positions(void) {
     CHECK_STR(start(&g, MR_DELIVER_NEW, 0, 0, ""), "0,6 0,6 0 0 0:");
     CHECK_STR(start(&g, MR_DELIVER_BY_SEQ, 4, 0, ""), "0,3 0,3 0 0 3: 4 5 6");
     CHECK_STR(start(&g, MR_DELIVER_BY_SEQ, 40, 0, ""), "0,39 0,39 0 0 0:");
+    CHECK_STR(start(&g, MR_DELIVER_BY_SEQ, UINT64_MAX, 0, ""),
+              "0,9223372036854775806 0,9223372036854775806 0 0 0:"); /* its record must read back */
     CHECK_STR(start(&g, MR_DELIVER_BY_TIME, 0, begin + 3 * SEC, ""), "0,3 0,3 0 0 3: 4 5 6");
     CHECK_STR(start(&g, MR_DELIVER_BY_TIME, 0, begin + 3 * SEC + 1, ""), "0,4 0,4 0 0 2: 5 6");
     CHECK_STR(start(&g, MR_DELIVER_BY_TIME, 0, begin + 60 * SEC, ""), "0,6 0,6 0 0 0:");
