@@ -21,7 +21,7 @@ static void hand_over(struct lobby *l, int fd) {
     struct server *sv = l->server;
     unsigned to = lightest(l);
     uint64_t cid = l->next_cid++;
-    bool full = l->total >= sv->opts->max_connections;
+    bool full = l->total >= sv->clients_max;
     l->load[to]++;
     l->total++;
     if (to != 0) {

@@ -20,6 +20,9 @@
 #include "shard/version.h"
 #include "shard/watch.h"
 
+/* Descriptors that are not clients': of the process; of a shard, most of them segments read from lately. */
+enum { OWN_FILES = 32, SHARD_FILES = 80 };
+
 static int64_t clock_ns(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
@@ -64,18 +67,23 @@ static void set_identity(struct server *sv) {
     random_bytes(&sv->route_seed, sizeof sv->route_seed);
 }
 
-/* A descriptor a client: as many as this process may have. */
-static void raise_descriptors(const struct server *sv) {
+/* A descriptor a client: as many as this process may have, less those the logs need. Clients must not keep a
+ * log from its next segment. */
+static void raise_descriptors(struct server *sv) {
     struct rlimit r;
+    must(sv->opts != NULL);
+    must(sv->shards > 0);
+    int64_t most = sv->clients_max = sv->opts->max_connections;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0) return;
     r.rlim_cur = r.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &r) != 0)
         log_line(sv->log, LOG_WARN, "cannot raise the limit of open files");
-    must(sv->opts != NULL);
-    int64_t most = sv->opts->max_connections;
-    if (most > 0 && (uint64_t)most + 256 > r.rlim_cur)
-        log_line(sv->log, LOG_DEBUG, "max_connections is %lld, but only %llu files may be open (ulimit -n)",
-                 (long long)most, (unsigned long long)r.rlim_cur);
+    uint64_t ours = OWN_FILES + (uint64_t)sv->shards * SHARD_FILES;
+    if (ours > r.rlim_cur / 2) ours = r.rlim_cur / 2;
+    if (most <= 0 || (uint64_t)most <= r.rlim_cur - ours) return;
+    sv->clients_max = (int64_t)(r.rlim_cur - ours);
+    log_line(sv->log, LOG_DEBUG, "max_connections is %lld, but only %llu files may be open (ulimit -n): %lld",
+             (long long)most, (unsigned long long)r.rlim_cur, (long long)sv->clients_max);
 }
 
 /* --- the store --- */

@@ -31,6 +31,7 @@ bool signals_install(struct server *sv) {
         return false;
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk */
     for (size_t i = 0; i < sizeof handled / sizeof handled[0]; i++) sigaction(handled[i], &act, NULL);
     return true;
 }

@@ -67,6 +67,7 @@ struct server {
     int64_t started_ns, started_wall_ns, recovery_ns;
     /* shard 0's */
     struct lobby lobby;
+    int64_t clients_max; /* max_connections, or fewer: a descriptor each */
     struct monitor *monitor; /* NULL: no port for it */
     struct io_op signals;
     unsigned reports; /* shards that are done with the step */
