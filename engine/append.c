@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/header.h"
 #include "base/must.h"
 
 enum { ID_ON_STACK = 512 };
@@ -47,7 +48,8 @@ uint64_t append_size(const struct mr_stream *s, const struct mr_msg *m) {
 bool append_id_in_headers(const struct mr_msg *m, struct span id) {
     struct span hdr = span_of_bytes(m->hdr);
     if (hdr.n && id.p > hdr.p && id.p + id.n <= hdr.p + hdr.n) return true;
-    return hdr.n && span_eq(header_value(hdr, SPAN_LIT("Nats-Msg-Id")), id);
+    struct span named;
+    return header_get(hdr, SPAN_LIT("Nats-Msg-Id"), &named) && span_eq(named, id);
 }
 
 /* Left without its message by a refusal, the record says nothing: the sequence is taken by a message with its

@@ -239,7 +239,3 @@ void shard_retry_waits(struct mr_shard *sh);
 /* A record in memory is dead; it is freed when no view of this turn can name it. */
 void shard_memory_dead(struct mr_shard *sh, uint64_t loc);
 void shard_memory_sweep(struct mr_shard *sh);
-
-/* --- header.c --- */
-/* The value of a header, trimmed; empty when it is not there. Names compare exactly. */
-struct span header_value(struct span hdr, struct span name);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/header.h"
 #include "base/must.h"
 
 /* --- applying --- */
@@ -29,7 +30,8 @@ static struct span message_id(const struct mr_stream *s, const struct rec *r) {
     must(r->kind == REC_MESSAGE || r->kind == REC_MOVED);
     must(s->number == r->stream);
     if (s->id && s->id_seq == r->seq) return span_of(s->id, s->id_size);
-    return r->hdr.n ? header_value(r->hdr, SPAN_LIT("Nats-Msg-Id")) : SPAN_EMPTY;
+    struct span id;
+    return header_get(r->hdr, SPAN_LIT("Nats-Msg-Id"), &id) ? id : SPAN_EMPTY;
 }
 
 static struct stream_put put_of(const struct mr_stream *s, const struct rec *r, uint64_t loc) {

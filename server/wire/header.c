@@ -1,6 +1,5 @@
-/* header.c - NATS header blocks. Happy path: memchr and memmem over the block, no copies. Bad bytes are no
- * error: a lookup finds nothing, an iteration ends, header_valid says no. A builder that runs out of room
- * reports it once, at the end. */
+/* header.c - NATS header blocks judged and built. Bad bytes are no error: header_valid says no. A builder
+ * that runs out of room reports it once, at the end. */
 #include "wire/header.h"
 
 #include "base/bytes.h"
@@ -29,25 +28,6 @@ static struct span blanks_skip(struct span s) {
     size_t at = 0;
     while (at < s.n && s.p[at] == ' ') at++;
     return from(s, at);
-}
-
-/* Matches nats-server here: what counts is CRLF before the key and a colon behind it, wherever that stands; a
- * value without CRLF behind it goes on to the end of the block. */
-bool header_get(struct span hdr, struct span key, struct span *value) {
-    must(value != NULL);
-    must(key.n > 0);
-    for (size_t at = 0; hdr.n - at > key.n;) {
-        const uint8_t *hit = memmem(hdr.p + at, hdr.n - at, key.p, key.n);
-        if (!hit) return false;
-        at = (size_t)(hit - hdr.p) + key.n;
-        if (at >= hdr.n) return false;
-        if (hit - hdr.p < 2 || hit[-1] != '\n' || hit[-2] != '\r' || hdr.p[at] != ':') continue;
-        struct span rest = blanks_skip(from(hdr, at + 1));
-        const uint8_t *end = crlf_find(rest);
-        *value = end ? span_of(rest.p, (size_t)(end - rest.p)) : rest;
-        return true;
-    }
-    return false;
 }
 
 static bool key_clean(struct span key) {
@@ -91,28 +71,6 @@ bool header_status(struct span hdr, int *code, struct span *text) {
     *code = (int)v;
     *text = blanks_skip(from(line, 3));
     return true;
-}
-
-void header_iter_init(struct header_iter *it, struct span hdr) {
-    struct span first;
-    it->rest = hdr;
-    if (!span_starts(hdr, VERSION) || !line_take(&it->rest, &first)) it->rest = SPAN_EMPTY;
-}
-
-bool header_next(struct header_iter *it, struct span *key, struct span *value) {
-    must(key != NULL);
-    must(value != NULL);
-    struct span line;
-    while (line_take(&it->rest, &line) && line.n) {
-        const uint8_t *colon = colon_find(line);
-        if (!colon) continue;
-        size_t key_n = (size_t)(colon - line.p);
-        *key = span_of(line.p, key_n);
-        *value = blanks_skip(from(line, key_n + 1));
-        return true;
-    }
-    it->rest = SPAN_EMPTY;
-    return false;
 }
 
 static void add(struct header_buf *b, struct span s) {

@@ -1,28 +1,19 @@
 /* header.h - NATS header blocks: `NATS/1.0[ code[ text]]\r\n`, then `Key: value\r\n` each, then `\r\n`.
- * Reading never fails on bad bytes, it finds nothing; spans returned lie inside the block. Building goes into
- * the caller's buffer. */
+ * base/header.h reads them; here they are judged and built. Spans returned lie inside the block; building
+ * goes into the caller's buffer. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/header.h"
 #include "base/span.h"
 
-/* The value of the first line that starts with exactly `key:` (case counts), spaces before it skipped,
- * nothing else trimmed. False when there is none; an empty value is found. */
-bool header_get(struct span hdr, struct span key, struct span *value);
 /* Is the whole block well-formed: version line, every line a non-empty key without blanks, colon, value,
  * CRLF; blank line last and nothing behind it? */
 bool header_valid(struct span hdr);
 /* Status of the first line: false when there is none. text is empty when only a code stands. */
 bool header_status(struct span hdr, int *code, struct span *text);
-
-/* Walks key/value lines in order; lines without a colon are skipped. */
-struct header_iter {
-    struct span rest;
-};
-void header_iter_init(struct header_iter *it, struct span hdr);
-bool header_next(struct header_iter *it, struct span *key, struct span *value);
 
 /* Builder: header_begin, any number of header_add, header_end. Once something did not fit, the rest is
  * ignored and header_end returns 0. */

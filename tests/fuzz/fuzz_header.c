@@ -11,13 +11,11 @@ static bool inside(struct span s, struct span block) {
     return s.n == 0 || (s.p >= block.p && s.p + s.n <= block.p + block.n);
 }
 
-static void check_lookup(struct span block, struct span key, struct span value, bool valid) {
+static void check_lookup(struct span block, struct span key, struct span value) {
     struct span found;
-    if (key.n == 0) return;
-    bool any = header_get(block, key, &found);
-    if (any) must(inside(found, block));
-    if (!valid) return;
-    must(any);
+    if (key.n == 0 || memchr(key.p, '\r', key.n) || memchr(key.p, '\n', key.n)) return;
+    must(header_get(block, key, &found));
+    must(inside(found, block));
     must(found.p <= value.p); /* the first one counts, and this one at the latest */
     if (found.p == value.p) must(found.n == value.n);
 }
@@ -50,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     while (header_next(&it, &key, &value)) {
         must(inside(key, block));
         must(inside(value, block));
-        if (lines++ < 64) check_lookup(block, key, value, valid);
+        if (lines++ < 64) check_lookup(block, key, value);
     }
     must(lines <= size);
     int code;

@@ -54,11 +54,16 @@ static void walking(void) {
     }
     CHECK_EQ(n, sizeof want / sizeof *want);
     CHECK(!header_next(&it, &k, &v));
-    header_iter_init(&it, SPAN_LIT("HTTP/1.0\r\nA: b\r\n\r\n"));
+    header_iter_init(&it, SPAN_LIT("NATS/1.0"));
     CHECK(!header_next(&it, &k, &v));
-    header_iter_init(&it, SPAN_LIT("NATS/1.0\r\nno colon\r\nA: b\r\n\r\nB: hidden\r\n"));
+    header_iter_init(&it, SPAN_LIT("A: a line must come before"));
+    CHECK(!header_next(&it, &k, &v));
+    /* As a look-up: an empty line does not end the block, and the last line needs no end. */
+    header_iter_init(&it, SPAN_LIT("HTTP/1.0\r\nno colon\r\nA: b\r\n\r\nB: behind"));
     CHECK(header_next(&it, &k, &v));
     CHECK_MEM(k.p, k.n, "A", 1);
+    CHECK(header_next(&it, &k, &v));
+    CHECK_MEM(v.p, v.n, "behind", 6);
     CHECK(!header_next(&it, &k, &v));
 }
 
@@ -201,7 +206,14 @@ static void random_blocks(void) {
         size_t lines = 0;
         header_iter_init(&it, s);
         while (header_next(&it, &k, &v)) {
+            struct span found;
             CHECK(v.p >= copy && v.p + v.n <= copy + n);
+            if (k.n && !memchr(k.p, '\r', k.n) &&
+                !memchr(k.p, '\n', k.n)) { /* walking and looking up agree: this is the first of its key, or
+                                              one came before */
+                CHECK(header_get(s, k, &found));
+                CHECK(found.p <= v.p && (found.p != v.p || found.n == v.n));
+            }
             lines++;
         }
         CHECK(lines <= n);
