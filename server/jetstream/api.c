@@ -11,7 +11,8 @@
 #include "wire/header.h"
 #include "wire/json.h"
 
-enum { API_RUN_MAX = 256 }; /* requests a tick */
+enum { API_RUN_MAX = 256 };               /* requests a tick */
+#define ROOM_WAIT_NS UINT64_C(4000000000) /* for room; clients wait 5 s, and are to learn why in vain */
 
 #define PAGED ",\"total\":0,\"offset\":0,\"limit\":0"
 
@@ -149,6 +150,94 @@ bool api_level_ok(const struct js *js, struct span hdr) {
     return header_level(v) <= (uint64_t)js->limits->api_level;
 }
 
+/* --- what writes, and the engine without room --- */
+
+static bool writes_here(const struct api_req *r) {
+    return (r->call->flags & API_CHANGES) && (r->call->where == API_OWNER || r->step == API_APPLY);
+}
+
+static enum stall_of stalls_in(const struct api_req *r) {
+    const struct js_stream *s = js_stream_find(r->js, r->stream);
+    if (s) return s->stalls_in;
+    return r->memory ? STALL_MEMORY : STALL_LOG;
+}
+
+/* False: the bound is reached. */
+static bool wait_for_room(struct api_req *r) {
+    struct js *js = r->js;
+    must(!r->again && r->give_up_ns == 0);
+    if (js->api_stalled_bytes + r->size > JS_API_QUEUE_BYTES) return false;
+    if (!js_stall_put_request(js, stalls_in(r), r)) return false;
+    js->api_stalled_bytes += r->size;
+    r->give_up_ns = js_now(js) + ROOM_WAIT_NS;
+    list_del(&r->link);
+    list_add_tail(&js->api_stalled, &r->link);
+    return true;
+}
+
+static void stalled_no_more(struct api_req *r) {
+    must(r->js->api_stalled_bytes >= r->size);
+    r->js->api_stalled_bytes -= r->size;
+    list_del(&r->link);
+    list_add_tail(&r->js->api_inflight, &r->link);
+}
+
+static void run(struct api_req *r) {
+    must(r->err.code == JS_OK);
+    if (r->step == API_APPLY)
+        r->call->apply(r);
+    else
+        r->call->run(r);
+}
+
+/* Nothing was changed. */
+static void refuse(struct api_req *r) {
+    if (r->step == API_APPLY) api_stream_take_back(r);
+    api_fail_with(r, JS_INSUFFICIENT_RESOURCES, NULL);
+}
+
+/* On the shard that answers it. What writes keeps its place behind publishes and requests that wait. */
+static void start(struct api_req *r) {
+    if (!writes_here(r) || js_stall_empty(r->js, stalls_in(r)))
+        run(r);
+    else if (!wait_for_room(r))
+        refuse(r);
+}
+
+bool api_busy(struct api_req *r, enum mr_status st) {
+    must(r->err.code == JS_OK);
+    if (st != MR_BUSY) return false;
+    if (!r->again) return wait_for_room(r);
+    r->js->still_full = true;
+    return true;
+}
+
+bool api_retry(struct api_req *r) {
+    struct js *js = r->js;
+    must(!list_empty(&js->api_stalled) && r->give_up_ns > 0);
+    js->still_full = false;
+    r->again = true;
+    stalled_no_more(r);
+    run(r);
+    if (!js->still_full) return true; /* r may be gone */
+    js->api_stalled_bytes += r->size;
+    list_del(&r->link);
+    list_add_after(&js->api_stalled, &r->link);
+    return false;
+}
+
+void api_give_up(struct js *js) {
+    while (!list_empty(&js->api_stalled)) {
+        struct api_req *r = container_of(js->api_stalled.next, struct api_req, link);
+        if (js_now(js) < r->give_up_ns) return;
+        js_stall_forget_request(js, r);
+        stalled_no_more(r);
+        refuse(r);
+    }
+}
+
+/* --- running --- */
+
 static void req_run(struct api_req *r) {
     struct js *js = r->js;
     must(r->js->engine != NULL);
@@ -166,7 +255,7 @@ static void req_run(struct api_req *r) {
         api_fail_with(r, JS_API_LEVEL, NULL);
         return;
     }
-    r->call->run(r);
+    start(r);
 }
 
 void api_run_queue(struct js *js) {
@@ -195,12 +284,13 @@ void api_forward(struct api_req *r, unsigned shard, enum api_step step, uint64_t
     if (shard == js->host.self) {
         must(step == API_APPLY && r->call->apply != NULL);
         r->incarnation = incarnation;
-        r->call->apply(r);
+        r->step = step;
+        start(r);
         return;
     }
     struct cast c = {.kind = CAST_API,
                      .flag = (uint8_t)step,
-                     .word = {incarnation},
+                     .word = {incarnation, r->memory},
                      .part = {r->subject, r->reply, r->hdr, r->body}};
     cast_send(js, shard, &c);
     req_free(r);
@@ -214,16 +304,14 @@ void api_on_cast(struct js *js, const struct cast *c) {
         return;
     }
     r->incarnation = c->word[0];
+    r->memory = c->word[1];
+    r->step = (enum api_step)c->flag;
     list_add_tail(&js->api_inflight, &r->link);
-    if (c->flag == API_APPLY) {
-        r->call->apply(r);
-        return;
-    }
     /* The stream may have left since the other shard looked; its handler says so. */
-    if (!(r->call->flags & API_RAW) && !api_level_ok(js, r->hdr))
+    if (r->step == API_RUN && !(r->call->flags & API_RAW) && !api_level_ok(js, r->hdr))
         api_fail_with(r, JS_API_LEVEL, NULL);
     else
-        r->call->run(r);
+        start(r);
 }
 
 struct text *api_begin(struct api_req *r) {
@@ -432,6 +520,7 @@ enum err api_open(struct js *js) {
     must(js->api_sub.entry.node == NULL);
     list_init(&js->api_queue);
     list_init(&js->api_waiting);
+    list_init(&js->api_stalled);
     list_init(&js->api_inflight);
     map_u64_init(&js->gathers);
     js->api_sink.deliver = api_deliver;
@@ -452,6 +541,7 @@ void api_close(struct js *js) {
     route_unsubscribe(js->host.route, &js->api_sub);
     close_list(&js->api_queue);
     close_list(&js->api_waiting);
+    close_list(&js->api_stalled);
     close_list(&js->api_inflight);
     map_u64_deinit(&js->gathers);
 }

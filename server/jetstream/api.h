@@ -52,6 +52,10 @@ struct api_req {
     const struct api_call *call;
     struct span subject, reply, hdr, body;
     struct span stream, consumer, rest; /* tokens of the subject */
+    enum api_step step;
+    bool again;                         /* it is the oldest of what waits for room, and tried again */
+    bool memory;                        /* APPLY: the stream to be made is one in memory */
+    uint64_t give_up_ns;                /* while it waits for room */
     uint64_t incarnation;               /* APPLY: of the stream reserved for this request; 0 = none */
     struct text out;
     struct js_error err;
@@ -72,6 +76,10 @@ void api_close(struct js *js);
 /* Runs queued requests, bounded. */
 void api_run_queue(struct js *js);
 void api_on_cast(struct js *js, const struct cast *c);
+/* Runs one that waited for room; false: it still does. */
+bool api_retry(struct api_req *r);
+/* Answers those that have waited too long. */
+void api_give_up(struct js *js);
 /* A barrier with this tag was reached. */
 void api_on_durable(struct js *js, uint64_t tag, enum mr_status status);
 
@@ -89,6 +97,9 @@ struct text *api_begin(struct api_req *r);
  * now. */
 void api_wait(struct api_req *r, void (*resume)(struct api_req *r));
 void api_resume(struct api_req *r);
+/* For handlers that write: has the engine no room now? Then the request waits among the stalled publishes and
+ * the handler returns, to be run again from its start. False: no, or too many wait: answer st. */
+bool api_busy(struct api_req *r, enum mr_status st);
 /* Goes on in the next turn. */
 void api_again(struct api_req *r, void (*resume)(struct api_req *r));
 /* The stream the request names, here; NULL: r->err is "stream not found". */
@@ -105,6 +116,8 @@ enum js_code api_code_of(enum mr_status s, enum js_code other);
 void api_account_info(struct api_req *r);
 void api_stream_create(struct api_req *r);
 void api_stream_create_apply(struct api_req *r);
+/* APPLY will not be: shard 0 takes its reservation back. */
+void api_stream_take_back(struct api_req *r);
 void api_stream_update(struct api_req *r);
 void api_stream_update_apply(struct api_req *r);
 void api_stream_delete(struct api_req *r);

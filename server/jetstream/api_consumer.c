@@ -91,6 +91,7 @@ static enum mr_status with_engine_cfg(const struct consumer_cfg *c, struct span 
     return st == MR_LATER ? MR_OK : st;
 }
 
+/* False without r->err: the engine has no room. */
 static bool create_new(struct api_req *r, struct js_stream *s, const struct consumer_cfg *c,
                        struct js_consumer **out) {
     char random[NAME_LEN];
@@ -106,6 +107,7 @@ static bool create_new(struct api_req *r, struct js_stream *s, const struct cons
     struct mr_consumer *engine = NULL;
     must(s->engine && out);
     enum mr_status st = with_engine_cfg(c, name, s, &engine);
+    if (st == MR_BUSY) return false;
     if (st != MR_OK)
         return js_fail(&r->err, st == MR_LIMIT ? JS_MAX_CONSUMERS : api_code_of(st, JS_CONSUMER_CREATE),
                        mr_status_text(st));
@@ -168,10 +170,15 @@ void api_consumer_create(struct api_req *r) {
     }
     struct js_consumer *k = names_agree(r, &c) ? create(r, &c) : NULL;
     consumer_cfg_free(&c);
-    if (k)
+    if (k) {
         consumer_answer(r, k, API_DURABLE);
-    else
-        api_fail_durable(r);
+        return;
+    }
+    if (r->err.code == JS_OK) {
+        if (api_busy(r, MR_BUSY)) return;
+        js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
+    }
+    api_fail_durable(r);
 }
 
 /* --- the rest --- */
@@ -188,8 +195,9 @@ void api_consumer_delete(struct api_req *r) {
         return;
     }
     enum mr_status st = mr_consumer_delete(c->engine);
+    if (api_busy(r, st)) return;
     if (st != MR_OK && st != MR_LATER) {
-        js_fail(&r->err, JS_STREAM_GENERAL, mr_status_text(st));
+        js_fail(&r->err, api_code_of(st, JS_STREAM_GENERAL), mr_status_text(st));
         api_fail_durable(r);
         return;
     }

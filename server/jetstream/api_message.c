@@ -119,22 +119,25 @@ struct delete_body {
     bool no_erase;
 };
 
-static bool delete (struct api_req *r, const struct js_stream *s, const struct delete_body *b) {
-    const struct mr_stream_config *cfg = mr_stream_config(s->engine);
+/* matches nats-server, whose file store knows three ways of not having a message */
+static void not_there(struct api_req *r, const struct js_stream *s, uint64_t seq) {
+    must(s->engine != NULL);
     struct mr_stream_state st;
-    if (cfg->sealed) return js_fail(&r->err, JS_SEALED, NULL);
-    if (cfg->deny_delete) return js_fail(&r->err, JS_MSG_DELETE, "message delete not permitted");
-    enum mr_status e = mr_delete(s->engine, b->seq, !b->no_erase);
-    if (e == MR_OK || e == MR_LATER) return true;
     mr_stream_state(s->engine, &st);
-    if (e == MR_NONE) {
-        /* matches nats-server, whose file store knows three ways of not having a message */
-        bool file = cfg->storage == MR_FILE;
-        if (file && b->seq > st.last_seq) return js_fail(&r->err, JS_MSG_DELETE, "stream store EOF");
-        if (file && b->seq < st.first_seq) return js_fail(&r->err, JS_MSG_DELETE, "no message found");
-        return js_fail_u64(&r->err, JS_SEQ_NOT_FOUND, b->seq);
-    }
-    return js_fail(&r->err, api_code_of(e, JS_MSG_DELETE), mr_status_text(e));
+    bool file = mr_stream_config(s->engine)->storage == MR_FILE;
+    if (file && seq > st.last_seq)
+        js_fail(&r->err, JS_MSG_DELETE, "stream store EOF");
+    else if (file && seq < st.first_seq)
+        js_fail(&r->err, JS_MSG_DELETE, "no message found");
+    else
+        js_fail_u64(&r->err, JS_SEQ_NOT_FOUND, seq);
+}
+
+static bool delete_allowed(const struct js_stream *s, struct js_error *e) {
+    const struct mr_stream_config *cfg = mr_stream_config(s->engine);
+    if (cfg->sealed) return js_fail(e, JS_SEALED, NULL);
+    if (cfg->deny_delete) return js_fail(e, JS_MSG_DELETE, "message delete not permitted");
+    return true;
 }
 
 void api_msg_delete(struct api_req *r) {
@@ -150,8 +153,19 @@ void api_msg_delete(struct api_req *r) {
         return;
     }
     struct js_stream *s = api_body(r, &table, &b) ? api_stream(r) : NULL;
-    if (s && delete (r, s, &b))
-        api_answer_success(r, API_DURABLE);
-    else
+    if (!s || !delete_allowed(s, &r->err)) {
         api_fail_durable(r);
+        return;
+    }
+    enum mr_status st = mr_delete(s->engine, b.seq, !b.no_erase);
+    if (st == MR_OK || st == MR_LATER) {
+        api_answer_success(r, API_DURABLE);
+        return;
+    }
+    if (api_busy(r, st)) return;
+    if (st == MR_NONE)
+        not_there(r, s, b.seq);
+    else
+        js_fail(&r->err, api_code_of(st, JS_MSG_DELETE), mr_status_text(st));
+    api_fail_durable(r);
 }

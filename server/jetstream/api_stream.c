@@ -97,6 +97,7 @@ void api_stream_create(struct api_req *r) {
     bool ok = create_ok(r, &c, &r->err) && stream_cfg_check(&c, r->js->limits, &r->err);
     if (ok && c.num_replicas > 1) ok = js_fail(&r->err, JS_REPLICAS, NULL);
     if (ok) ok = reserve(r->js, &c, &shard, &incarnation, &r->err);
+    r->memory = c.storage == MR_MEMORY;
     stream_cfg_free(&c);
     if (ok)
         api_forward(r, shard, API_APPLY, incarnation);
@@ -119,50 +120,66 @@ static void create_same(struct api_req *r, struct js_stream *s, const struct str
     api_fail_durable(r);
 }
 
-static bool create_here(struct api_req *r, const struct stream_cfg *c, struct js_stream **out) {
-    must(r->incarnation != 0);
-    struct js *js = r->js;
+void api_stream_take_back(struct api_req *r) {
+    must(r->step == API_APPLY);
+    struct js_stream *s = js_stream_find(r->js, r->stream);
+    if (r->incarnation)
+        cast_stream_remove(r->js, r->stream, r->incarnation);
+    else if (s)
+        cast_stream_add(s);
+}
+
+static enum mr_status create_engine(struct js *js, const struct stream_cfg *c, struct mr_stream **engine) {
+    must(js->engine && c->name.n > 0);
     struct text t = {0};
     struct stream_engine_cfg cfg = {.subjects = NULL};
-    struct mr_stream *engine = NULL;
     enum mr_status st = MR_NOMEM;
     stream_cfg_put(&t, c);
     if (!t.failed && stream_cfg_engine(c, text_span(&t), &cfg))
-        st = mr_stream_create(js->engine, &cfg.cfg, js_wall(js), &engine);
+        st = mr_stream_create(js->engine, &cfg.cfg, js_wall(js), engine);
     stream_engine_cfg_free(&cfg);
     text_free(&t);
-    if (st != MR_OK && st != MR_LATER)
-        return js_fail(&r->err, st == MR_EXISTS ? JS_STREAM_EXISTS : api_code_of(st, JS_STREAM_CREATE),
-                       mr_status_text(st));
-    if (js_stream_adopt(js, engine, r->incarnation, out) == ERR_OK) return true;
-    if (mr_stream_delete(engine) != MR_OK)
-        log_line(js->host.log, LOG_ERROR,
-                 "jetstream: a stream that could not be set up could not be removed either");
-    return js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
+    return st == MR_LATER ? MR_OK : st;
+}
+
+static void create_new(struct api_req *r, const struct stream_cfg *c) {
+    must(r->incarnation != 0);
+    struct js *js = r->js;
+    struct mr_stream *engine = NULL;
+    struct js_stream *s;
+    enum mr_status st = create_engine(js, c, &engine);
+    if (api_busy(r, st)) return;
+    if (st != MR_OK) {
+        js_fail(&r->err, st == MR_EXISTS ? JS_STREAM_EXISTS : api_code_of(st, JS_STREAM_CREATE),
+                mr_status_text(st));
+    } else if (js_stream_adopt(js, engine, r->incarnation, &s) == ERR_OK) {
+        r->announce = r->incarnation;
+        stream_answer(r, s, true, API_ROUTED);
+        return;
+    } else {
+        js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
+        if (mr_stream_delete(engine) != MR_OK)
+            log_line(js->host.log, LOG_ERROR,
+                     "jetstream: a stream that could not be set up could not be removed either");
+    }
+    api_stream_take_back(r);
+    api_fail(r);
 }
 
 void api_stream_create_apply(struct api_req *r) {
     must(r->announce == 0);
-    struct js *js = r->js;
     struct stream_cfg c;
-    struct js_stream *s = js_stream_find(js, r->stream);
-    if (!cfg_take(r, &c) || !stream_cfg_check(&c, js->limits, &r->err)) {
-        if (r->incarnation) cast_stream_remove(js, r->stream, r->incarnation);
-        stream_cfg_free(&c);
+    struct js_stream *s = js_stream_find(r->js, r->stream);
+    if (!cfg_take(r, &c) || !stream_cfg_check(&c, r->js->limits, &r->err)) {
+        if (r->incarnation) api_stream_take_back(r);
         api_fail(r);
-        return;
-    }
-    if (s) {
+    } else if (s) {
         create_same(r, s, &c);
     } else if (r->incarnation == 0) {
         /* Its create failed or its delete was quicker: the client may simply ask again. */
         api_fail_with(r, JS_STREAM_NOT_FOUND, NULL);
-    } else if (create_here(r, &c, &s)) {
-        r->announce = r->incarnation;
-        stream_answer(r, s, true, API_ROUTED);
     } else {
-        cast_stream_remove(js, r->stream, r->incarnation);
-        api_fail(r);
+        create_new(r, &c);
     }
     stream_cfg_free(&c);
 }
@@ -309,9 +326,10 @@ void api_stream_delete_apply(struct api_req *r) {
     }
     struct mr_stream *engine = s->engine;
     enum mr_status st = mr_stream_delete(engine);
+    if (api_busy(r, st)) return;
     if (st != MR_OK && st != MR_LATER) {
         cast_stream_add(s);
-        js_fail(&r->err, JS_STREAM_DELETE, mr_status_text(st));
+        js_fail(&r->err, api_code_of(st, JS_STREAM_DELETE), mr_status_text(st));
         api_fail_durable(r);
         return;
     }
@@ -386,15 +404,28 @@ struct purge_body {
     struct span filter;
 };
 
-/* One purge; false: r->err. */
-static bool purge(struct api_req *r, struct js_stream *s, const struct purge_body *b, uint64_t *purged) {
-    must(s->engine && purged);
+static bool purge_allowed(const struct js_stream *s, struct js_error *e) {
+    must(s->engine != NULL);
     const struct mr_stream_config *cfg = mr_stream_config(s->engine);
-    if (cfg->sealed) return js_fail(&r->err, JS_SEALED, NULL);
-    if (cfg->deny_purge) return js_fail(&r->err, JS_PURGE_FAILED, "stream purge not permitted");
-    enum mr_status st = mr_purge(s->engine, js_bytes(b->filter), b->seq, b->keep, purged);
-    if (st == MR_OK || st == MR_LATER) return true;
-    return js_fail(&r->err, api_code_of(st, JS_STREAM_GENERAL), mr_status_text(st));
+    if (cfg->sealed) return js_fail(e, JS_SEALED, NULL);
+    if (cfg->deny_purge) return js_fail(e, JS_PURGE_FAILED, "stream purge not permitted");
+    return true;
+}
+
+static void purge(struct api_req *r, struct js_stream *s, const struct purge_body *b) {
+    uint64_t purged = 0;
+    enum mr_status st = mr_purge(s->engine, js_bytes(b->filter), b->seq, b->keep, &purged);
+    if (api_busy(r, st)) return;
+    if (st != MR_OK && st != MR_LATER) {
+        js_fail(&r->err, api_code_of(st, JS_STREAM_GENERAL), mr_status_text(st));
+        api_fail(r);
+        return;
+    }
+    struct text *t = api_begin(r);
+    text_lit(t, ",\"success\":true");
+    text_key_u64(t, "purged", purged);
+    text_lit(t, "}");
+    api_answer(r, API_DURABLE);
 }
 
 void api_stream_purge(struct api_req *r) {
@@ -407,7 +438,6 @@ void api_stream_purge(struct api_req *r) {
     static const struct json_table table = {"JSApiStreamPurgeRequest", fields, 3};
     struct purge_body b = {0};
     struct json_err je;
-    uint64_t purged = 0;
     yyjson_doc *doc = NULL;
     bool ok = true;
     if (api_body_is_json(r->body)) {
@@ -417,15 +447,9 @@ void api_stream_purge(struct api_req *r) {
         if (ok && b.seq && b.keep) ok = js_fail(&r->err, JS_BAD_REQUEST, NULL);
     }
     struct js_stream *s = ok ? api_stream(r) : NULL;
-    ok = s && purge(r, s, &b, &purged);
-    yyjson_doc_free(doc);
-    if (!ok) {
+    if (s && purge_allowed(s, &r->err))
+        purge(r, s, &b);
+    else
         api_fail(r);
-        return;
-    }
-    struct text *t = api_begin(r);
-    text_lit(t, ",\"success\":true");
-    text_key_u64(t, "purged", purged);
-    text_lit(t, "}");
-    api_answer(r, API_DURABLE);
+    yyjson_doc_free(doc);
 }

@@ -13,6 +13,7 @@
 #include "jetstream/directory.h"
 #include "jetstream/errors.h"
 #include "jetstream/js.h"
+#include "jetstream/stall.h"
 #include "millrace.h"
 #include "route/route.h"
 
@@ -20,6 +21,7 @@ enum {
     JS_API_QUEUE_MAX = 10000, /* requests waiting on a shard, as nats-server's request_queue_limit */
     JS_API_QUEUE_BYTES = 64 << 20,
     JS_STALL_BYTES = 4 << 20, /* publishes the engine had no room for */
+    JS_STALL_REQUESTS = 1024, /* requests it had none for; their bytes: JS_API_QUEUE_BYTES */
     JS_LATER_BYTES = 1 << 20, /* short answers decided inside a route callback */
     JS_PULLS_MAX = 1 << 18,   /* pull requests waiting on a shard */
     JS_REPLY_MAX = 4096,
@@ -31,13 +33,6 @@ struct js_later {
     uint8_t *p;
     size_t n, cap;
     bool flushing;
-};
-
-/* Publishes waiting for room in the engine; see stall.c. */
-struct js_stall {
-    uint8_t *p;
-    size_t from, n, cap; /* entries lie in [from, from + n), never wrapped */
-    size_t max;
 };
 
 struct js {
@@ -55,13 +50,15 @@ struct js {
     struct sub api_sub, ack_sub, flow_sub;
     struct list api_queue;    /* struct api_req.link, to be run */
     struct list api_waiting;  /* go on in the next turn, or wait for a barrier the engine had no room for */
+    struct list api_stalled;  /* among the stalled publishes, the oldest first */
     struct list api_inflight; /* started and not answered: reads, barriers, gathers */
-    size_t api_queued, api_queued_bytes;
+    size_t api_queued, api_queued_bytes, api_stalled_bytes;
+    bool still_full; /* the request being tried again met no room */
     uint64_t api_total, api_errors, next_gather;
     struct map_u64 gathers; /* id -> struct api_req on the shard that asked */
 
     struct js_later later;
-    struct js_stall stall;
+    struct js_stall stall[STALL_QUEUES];
     struct js_batching batching;
     struct pool pulls;
     struct list ready;        /* struct js_consumer.ready: something to deliver and somebody who asked */
@@ -91,6 +88,7 @@ struct js_stream {
     struct span ack_bare; /* the same without a domain, for errors */
     int64_t max_msg_size;
     bool no_ack, allow_direct, allow_rollup, sealed;
+    enum stall_of stalls_in;
     struct js_stream_batches batches;
     uint8_t block[];
 };

@@ -120,7 +120,8 @@ static void init(struct js *js) {
     list_init(&js->pushes);
     pool_init(&js->pulls, sizeof(struct pull), 256, JS_PULLS_MAX);
     size_t payload = js->limits->max_payload > 0 ? (size_t)js->limits->max_payload : 0;
-    js->stall.max = payload * 2 > JS_STALL_BYTES ? payload * 2 : JS_STALL_BYTES;
+    for (size_t i = 0; i < STALL_QUEUES; i++)
+        js->stall[i].max = payload * 2 > JS_STALL_BYTES ? payload * 2 : JS_STALL_BYTES;
 }
 
 /* Where messages for JetStream itself arrive. */
@@ -182,7 +183,8 @@ void js_on_cast(struct js *js, unsigned from, struct span bytes) { cast_handle(j
 void js_commit(struct js *js) {
     must(js->engine != NULL);
     js_later_flush(js);
-    if (!js_stall_empty(js)) js_stall_retry(js);
+    api_give_up(js);
+    if (!js_stall_none(js)) js_stall_retry(js);
     js_batching_expire(js);
     api_run_queue(js);
     mr_shard_tick(js->engine);
@@ -204,17 +206,17 @@ uint64_t js_deadline(const struct js *js) {
         uint64_t soon = js->paused ? js_now(js) + PAUSE_NS : 0;
         if (soon < at) at = soon;
     }
-    if (!list_empty(&js->api_waiting) || !js_stall_empty(js)) {
+    if (!list_empty(&js->api_waiting) || !js_stall_none(js)) {
         uint64_t soon = js_now(js) + PAUSE_NS;
         if (soon < at) at = soon;
     }
     return at;
 }
 
-bool js_congested(const struct js *js) { return !js_stall_empty(js); }
+bool js_congested(const struct js *js) { return !js_stall_none(js); }
 
 bool js_idle(struct js *js) {
-    if (!js_stall_empty(js) || !list_empty(&js->api_queue) || js->later.n) return false;
+    if (!js_stall_none(js) || !list_empty(&js->api_queue) || js->later.n) return false;
     if (!js->idle_asked)
         js->idle_asked = mr_barrier(js->engine, NULL, IDLE_TAG, (struct mr_bytes){NULL, 0}) == MR_OK;
     return js->idle;

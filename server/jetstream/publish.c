@@ -245,7 +245,7 @@ bool js_publish_deliver(struct sink *sink, struct sub *sub, struct route_msg *m)
         cut.reply = SPAN_EMPTY;
         msg = &cut;
     }
-    if (js_stall_empty(js) && js_publish_take(s, msg) != MR_BUSY) return true;
+    if (js_stall_empty(js, s->stalls_in) && js_publish_take(s, msg) != MR_BUSY) return true;
     m->congested = true;
     if (!js_stall_put(js, s, msg)) refuse_stalled(s, msg);
     return true;

@@ -36,13 +36,3 @@ void publish_ack_put(struct text *t, const struct js_stream *s, uint64_t seq, bo
                      struct span batch, uint64_t count);
 void publish_ack_batch(struct js *js, struct js_stream *s, struct span reply, uint64_t seq, struct span batch,
                        uint64_t count);
-
-/* --- stall.c: publishes the engine had no room for, in order --- */
-bool js_stall_empty(const struct js *js);
-/* False: the bound is reached. */
-bool js_stall_put(struct js *js, struct js_stream *s, const struct msg *m);
-/* Tries again, oldest first, until the engine is full or nothing is left. */
-void js_stall_retry(struct js *js);
-/* The stream is gone; what it would have stored is dropped. */
-void js_stall_forget(struct js *js, const struct js_stream *s);
-void js_stall_deinit(struct js *js);

@@ -100,6 +100,7 @@ enum err js_stream_follow(struct js_stream *s) {
     s->allow_direct = cfg->allow_direct;
     s->allow_rollup = cfg->allow_rollup && !cfg->deny_purge;
     s->sealed = cfg->sealed;
+    s->stalls_in = cfg->storage == MR_MEMORY ? STALL_MEMORY : STALL_LOG;
     js_stream_batches_follow(s);
     for (size_t i = 0; i < cfg->subjects_count; i++) {
         struct span subject = js_span(cfg->subjects[i]);

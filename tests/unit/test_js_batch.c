@@ -161,7 +161,7 @@ static void a_full_engine(void) {
     struct world *w = world_open(1, true);
     create(w, "S", "");
     uint8_t *data = calloc(1, SIZE);
-    w->shard[0].js->stall.max = 512 << 20;
+    w->shard[0].js->stall[STALL_LOG].max = 512 << 20;
     for (int b = 0; b < BATCHES; b++) {
         char id[8], reply[32];
         snprintf(id, sizeof id, "b%d", b);
