@@ -1,5 +1,9 @@
-# liburing >= 2.9, yyjson and llhttp: the system's, or those that scripts/setup unpacked into .deps/.
-set(MR_DEPS ${PROJECT_SOURCE_DIR}/.deps/usr)
+# liburing >= 2.9, yyjson and llhttp: the system's, or those that scripts/setup unpacked into .deps/ (.deps/arm64 for that preset).
+if(CMAKE_CROSSCOMPILING)
+  set(MR_DEPS ${PROJECT_SOURCE_DIR}/.deps/arm64/usr)
+else()
+  set(MR_DEPS ${PROJECT_SOURCE_DIR}/.deps/usr)
+endif()
 set(MR_DEPS_LIB ${MR_DEPS}/lib/${CMAKE_LIBRARY_ARCHITECTURE})
 function(mr_dep target header static shared)
   find_path(${target}_INCLUDE ${header} PATHS ${MR_DEPS}/include NO_DEFAULT_PATH)
