@@ -40,6 +40,8 @@ static void detach(struct conn *c) {
     list_del(&c->parked);
     list_del(&c->starved);
     list_del(&c->stalled);
+    list_del(&c->held);
+    list_del(&c->held_far);
     list_del(&c->sending);
     list_del(&c->dirty);
     carry_drop(&c->cs->ingest, &c->carry);

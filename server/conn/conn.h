@@ -9,7 +9,7 @@
  * receiving stops until there is room.
  *
  * Parking: when a publish reports m.congested, the connection stops parsing (the rest of the bytes is kept)
- * and receiving until conns_unpark().
+ * and receiving until conns_unpark(); with m.log_full until conns_log_has_room().
  */
 #pragma once
 #include <stdbool.h>
@@ -97,8 +97,9 @@ struct conns {
     size_t arriving; /* of count: their shard is still another one */
     size_t stalling; /* clients that lag so far behind that publishers are held back for them */
 
-    struct list all, dirty, parked, stalled, starved, sending, closing; /* of struct conn */
-    struct list retired;                                                /* of struct conn_sub */
+    /* of struct conn; held: by a log of this shard, held_far: of another one */
+    struct list all, dirty, parked, held, held_far, stalled, starved, sending, closing;
+    struct list retired; /* of struct conn_sub */
     struct map_u64 by_cid;
     struct outbox_pools chunks;
     struct ingest ingest;
@@ -139,6 +140,11 @@ void conns_unpark(struct conns *cs);
  * or for a moment. It may be gone. */
 void conns_stall(struct conns *cs, uint64_t cid);
 void conns_release(struct conns *cs);
+/* What this connection published waits for a log of another shard, which is full: it stops until
+ * conns_log_has_room(). It may be gone. */
+void conns_hold(struct conns *cs, uint64_t cid);
+/* A log has room again: of another shard (far), or of this one. */
+void conns_log_has_room(struct conns *cs, bool far);
 /* A letter of another shard about a connection that moves. */
 void conns_on_move(struct conns *cs, unsigned from, const struct conn_move_letter *l);
 /* The server stops: nothing more is read or handled from anyone; answers and deliveries still leave. */

@@ -130,7 +130,7 @@ static void publish(struct conn *c, const struct op *op) {
         return;
     }
     c->paused_once |= cs->stuck;
-    conn_pause(c, PAUSE_CONGESTED);
+    conn_pause(c, m.log_full ? PAUSE_LOG : PAUSE_CONGESTED);
 }
 
 /* --- the others --- */

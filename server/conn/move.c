@@ -171,6 +171,8 @@ static void hand_over(struct conn *c) {
     list_del(&c->dirty);
     list_del(&c->parked);
     list_del(&c->stalled);
+    list_del(&c->held);
+    list_del(&c->held_far);
     list_del(&c->starved);
     list_del(&c->sending);
     must(list_empty(&c->closing));

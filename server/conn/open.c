@@ -42,6 +42,8 @@ enum err conns_init(struct conns *cs, struct io *io, struct route *route, const 
     list_init(&cs->parked);
     list_init(&cs->starved);
     list_init(&cs->stalled);
+    list_init(&cs->held);
+    list_init(&cs->held_far);
     list_init(&cs->sending);
     list_init(&cs->closing);
     list_init(&cs->retired);
@@ -155,6 +157,8 @@ struct conn *conn_make(struct conns *cs, int fd, uint64_t cid) {
     list_init(&c->parked);
     list_init(&c->starved);
     list_init(&c->stalled);
+    list_init(&c->held);
+    list_init(&c->held_far);
     list_init(&c->sending);
     list_init(&c->closing);
     map_str_init(&c->subs, cs->seed);
@@ -220,6 +224,8 @@ void conn_free(struct conn *c) {
     list_del(&c->parked);
     list_del(&c->starved);
     list_del(&c->stalled);
+    list_del(&c->held);
+    list_del(&c->held_far);
     list_del(&c->sending);
     list_del(&c->closing);
     if (map_u64_get(&cs->by_cid, c->cid) == c) map_u64_del(&cs->by_cid, c->cid);

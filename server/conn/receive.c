@@ -19,12 +19,27 @@ void conn_listen(struct conn *c) {
     if (!c->recv.busy) io_submit(c->cs->io, &c->recv);
 }
 
+/* Where those are that pause for this reason, and its own node there; NULL: nobody looks for them. */
+static struct list *pause_list(struct conn *c, enum conn_pause why, struct list **of) {
+    struct conns *cs = c->cs;
+    switch (why) {
+    case PAUSE_CONGESTED: *of = &cs->parked; return &c->parked;
+    case PAUSE_STALL: *of = &cs->stalled; return &c->stalled;
+    case PAUSE_INGEST: *of = &cs->starved; return &c->starved;
+    case PAUSE_LOG: *of = &cs->held; return &c->held;
+    case PAUSE_FAR_LOG: *of = &cs->held_far; return &c->held_far;
+    case PAUSE_BARRIER:
+    case PAUSE_STOP:
+    case PAUSE_MOVE: break;
+    }
+    return NULL;
+}
+
 void conn_pause(struct conn *c, enum conn_pause why) {
     must(why != 0 && c->phase == CONN_OPEN);
     c->paused |= (uint8_t)why;
-    if (why == PAUSE_CONGESTED && list_empty(&c->parked)) list_add_tail(&c->cs->parked, &c->parked);
-    if (why == PAUSE_STALL && list_empty(&c->stalled)) list_add_tail(&c->cs->stalled, &c->stalled);
-    if (why == PAUSE_INGEST && list_empty(&c->starved)) list_add_tail(&c->cs->starved, &c->starved);
+    struct list *of, *node = pause_list(c, why, &of);
+    if (node && list_empty(node)) list_add_tail(of, node);
 }
 
 /* Room for a carried operation of `total` bytes. Small ones are few bytes a connection and never wait. */
@@ -144,6 +159,14 @@ void conns_stall(struct conns *cs, uint64_t cid) {
     conns_arm_stall(cs);
 }
 
+void conns_hold(struct conns *cs, uint64_t cid) {
+    struct conn *c = map_u64_get(&cs->by_cid, cid);
+    if (!c || c->phase != CONN_OPEN) return;
+    must(c->cs == cs);
+    conn_pause(c, PAUSE_FAR_LOG);
+    settle(c);
+}
+
 void conns_stop_reading(struct conns *cs) {
     cs->stopping = true;
     list_each(at, tmp, &cs->all) {
@@ -196,9 +219,8 @@ void conn_on_recv(struct io_op *op, int64_t res) {
 void conn_resume(struct conn *c, enum conn_pause why) {
     must(c->phase == CONN_OPEN);
     c->paused &= (uint8_t)~why;
-    if (why == PAUSE_CONGESTED) list_del(&c->parked);
-    if (why == PAUSE_STALL) list_del(&c->stalled);
-    if (why == PAUSE_INGEST) list_del(&c->starved);
+    struct list *of, *node = pause_list(c, why, &of);
+    if (node) list_del(node);
     if (c->paused) return;
     handle_carried(c);
     settle(c);
@@ -215,37 +237,39 @@ static void take_all(struct list *to, struct list *from) {
     list_init(from);
 }
 
-void conns_unpark(struct conns *cs) {
+/* Those that pause for this reason go on; who has to pause again does not hold this up. */
+static void resume_all(struct list *paused, size_t node_at, enum conn_pause why) {
     struct list now;
-    take_all(&now, &cs->parked);
+    take_all(&now, paused);
     while (!list_empty(&now)) {
-        struct conn *c = container_of(now.next, struct conn, parked);
-        list_del(&c->parked);
-        if (c->phase == CONN_OPEN) conn_resume(c, PAUSE_CONGESTED);
+        struct list *node = now.next;
+        struct conn *c = (struct conn *)(void *)((uint8_t *)node - node_at);
+        list_del(node);
+        if (c->phase == CONN_OPEN) conn_resume(c, why);
     }
+}
+
+void conns_unpark(struct conns *cs) {
+    resume_all(&cs->parked, offsetof(struct conn, parked), PAUSE_CONGESTED);
     after_all(cs);
 }
 
 void conns_release(struct conns *cs) {
-    struct list now;
-    take_all(&now, &cs->stalled);
-    while (!list_empty(&now)) {
-        struct conn *c = container_of(now.next, struct conn, stalled);
-        list_del(&c->stalled);
-        if (c->phase == CONN_OPEN) conn_resume(c, PAUSE_STALL);
-    }
+    resume_all(&cs->stalled, offsetof(struct conn, stalled), PAUSE_STALL);
+    after_all(cs);
+}
+
+void conns_log_has_room(struct conns *cs, bool far) {
+    if (far)
+        resume_all(&cs->held_far, offsetof(struct conn, held_far), PAUSE_FAR_LOG);
+    else
+        resume_all(&cs->held, offsetof(struct conn, held), PAUSE_LOG);
     after_all(cs);
 }
 
 void conns_feed_starved(struct conns *cs) {
-    struct list now;
     cs->ingest.freed = false;
-    take_all(&now, &cs->starved);
-    while (!list_empty(&now)) {
-        struct conn *c = container_of(now.next, struct conn, starved);
-        list_del(&c->starved);
-        if (c->phase == CONN_OPEN) conn_resume(c, PAUSE_INGEST);
-    }
+    resume_all(&cs->starved, offsetof(struct conn, starved), PAUSE_INGEST);
 }
 
 void conn_barrier_done(struct conns *cs, uint64_t cid) {

@@ -21,6 +21,8 @@ enum conn_pause {
     PAUSE_STALL = 8,     /* a client on another shard lags; until conns_release() */
     PAUSE_STOP = 16,     /* the server stops; for good */
     PAUSE_MOVE = 32,     /* it moves to another shard; until it is there */
+    PAUSE_LOG = 64,      /* what it published waits for a log of this shard; until conns_log_has_room() */
+    PAUSE_FAR_LOG = 128, /* ... of another shard */
 };
 
 /* How far a move is; the first three on the old shard, the last on the new one. */
@@ -64,7 +66,7 @@ struct conn {
     struct map_str subs;    /* by sid */
     struct conn_sub *inbox; /* the one that took the last no-responders status: tried first */
     /* the rest */
-    struct list all, parked, stalled, starved, sending, closing;
+    struct list all, parked, held, held_far, stalled, starved, sending, closing;
     struct io_timer timer; /* by phase: auth timeout or ping; drain; linger */
     struct io_op close;
     uint64_t progress_ns; /* while stalling: when the kernel last took bytes */

@@ -155,7 +155,7 @@ static void read_batch(struct api_req *r) {
         r->word[W_LEFT]--;
         if (size >= r->word[W_BYTES]) r->word[W_LEFT] = 0;
         r->word[W_BYTES] -= size < r->word[W_BYTES] ? size : r->word[W_BYTES];
-        if (js->host.congested(js->host.ctx, UINT32_MAX)) break;
+        if (js_way_congested(js, r->reply)) break;
     }
     if (s) api_again(r, read_batch);
 }

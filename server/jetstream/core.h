@@ -20,10 +20,11 @@
 enum {
     JS_API_QUEUE_MAX = 10000, /* requests waiting on a shard, as nats-server's request_queue_limit */
     JS_API_QUEUE_BYTES = 64 << 20,
-    JS_STALL_BYTES = 4 << 20, /* publishes the engine had no room for */
-    JS_STALL_REQUESTS = 1024, /* requests it had none for; their bytes: JS_API_QUEUE_BYTES */
-    JS_LATER_BYTES = 1 << 20, /* short answers decided inside a route callback */
-    JS_PULLS_MAX = 1 << 18,   /* pull requests waiting on a shard */
+    JS_STALL_BYTES = 16 << 20, /* publishes the engine had no room for */
+    JS_STALL_REQUESTS = 1024,  /* requests it had none for; their bytes: JS_API_QUEUE_BYTES */
+    JS_LATER_BYTES = 1 << 20,  /* short answers decided inside a route callback */
+    JS_PULLS_MAX = 1 << 18,    /* pull requests waiting on a shard */
+    JS_PAUSE_NS = 1000000,     /* how soon what met congestion is tried again */
     JS_REPLY_MAX = 4096,
     JS_ACK_HEAD_MAX = 1900, /* of a PubAck, with name and domain */
 };
@@ -68,7 +69,8 @@ struct js {
     uint64_t next_question;
     struct js_consumer *ack_memo;
     uint64_t deliver_round;
-    bool closing, paused;  /* paused: what delivers is congested; try again soon */
+    bool closing;
+    bool more, paused;     /* after delivery: some have more at once; some wait for their clients */
     bool idle_asked, idle; /* the barrier that js_idle() waits for */
 };
 
@@ -114,6 +116,7 @@ struct js_consumer {
     struct io_timer timer;
     uint64_t timer_ns;   /* what the timer is set to; UINT64_MAX when not set */
     uint64_t active_ns;  /* monotonic: last pull or delivery */
+    uint64_t pause_ns;   /* its client lags, or the way there is backed up: not before */
     int64_t inactive_ns; /* deleted after so long without use; 0 = never */
     int64_t max_batch, max_expires, max_bytes;
     size_t max_waiting;
@@ -136,6 +139,8 @@ static inline struct span js_span(struct mr_bytes b) { return span_of(b.p, b.n);
 /* Publishes for the server: not from inside a route callback. to: where it goes when that is not subject. */
 size_t js_publish(struct js *js, struct span to, struct span subject, struct span reply, struct span hdr,
                   struct span payload, bool *congested);
+/* Is some way to who listens to this subject backed up? Asked anew each time, since clients move. */
+bool js_way_congested(const struct js *js, struct span subject);
 /* An answer without ceremony: subject is the client's reply subject; nothing when it is empty. */
 void js_reply(struct js *js, struct span reply, struct span hdr, struct span payload);
 uint64_t js_now(const struct js *js); /* monotonic */

@@ -8,7 +8,6 @@
  */
 #include "jetstream/deliver.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -274,17 +273,30 @@ static size_t headers_only_put(uint8_t *out, size_t room, const struct mr_msg *m
     return header_end(&b);
 }
 
+void js_consumer_pause(struct js_consumer *c) {
+    must(c->stream != NULL);
+    c->pause_ns = js_now(c->stream->js) + JS_PAUSE_NS;
+}
+
+/* A client that lags keeps its consumer waiting, and nobody else. */
+static size_t hand_out(struct js_consumer *c, struct span to, struct span subject, struct span reply,
+                       struct span hdr, struct span payload) {
+    bool congested = false;
+    size_t n = js_publish(c->stream->js, to, subject, reply, hdr, payload, &congested);
+    if (congested) js_consumer_pause(c);
+    return n;
+}
+
 static size_t deliver_headers_only(struct js_consumer *c, struct span to, struct span ack,
-                                   const struct mr_msg *m, size_t *size, bool *congested) {
+                                   const struct mr_msg *m, size_t *size) {
     must(c->headers_only);
     uint8_t hdr[UINT16_MAX + 256];
     size_t n = headers_only_put(hdr, sizeof hdr, m);
     *size = m->subject.n + ack.n + n;
-    return js_publish(c->stream->js, to, js_span(m->subject), ack, span_of(hdr, n), SPAN_EMPTY, congested);
+    return hand_out(c, to, js_span(m->subject), ack, span_of(hdr, n), SPAN_EMPTY);
 }
 
-size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_delivery *d, size_t *size,
-                      bool *congested) {
+size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_delivery *d, size_t *size) {
     must(to.n > 0 && d->view.seq > 0 && d->deliveries > 0);
     uint8_t ack[ACK_SUBJECT_MAX];
     const struct mr_msg *m = &d->view.msg;
@@ -292,10 +304,9 @@ size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_del
     c->last_cseq = d->consumer_seq;
     c->last_sseq = d->view.seq;
     c->last_pending = d->pending;
-    if (c->headers_only) return deliver_headers_only(c, to, reply, m, size, congested);
+    if (c->headers_only) return deliver_headers_only(c, to, reply, m, size);
     *size = m->subject.n + reply.n + m->hdr.n + m->payload.n;
-    return js_publish(c->stream->js, to, js_span(m->subject), reply, js_span(m->hdr), js_span(m->payload),
-                      congested);
+    return hand_out(c, to, js_span(m->subject), reply, js_span(m->hdr), js_span(m->payload));
 }
 
 void js_hand_back(struct js_consumer *c, const struct mr_delivery *d) {
@@ -365,8 +376,8 @@ static bool serve(struct js_consumer *c) {
     for (size_t i = 0; i < TURN_MSGS && bytes < TURN_BYTES; i++) {
         struct pull *p = pull_front(c, now);
         if (!p) return false;
-        if (i % CONGESTED_EVERY == 0 && js->host.congested(js->host.ctx, UINT_MAX)) js->paused = true;
-        if (js->paused) return true;
+        if (i % CONGESTED_EVERY == 0 && js_way_congested(js, pull_reply(p))) js_consumer_pause(c);
+        if (c->pause_ns) return true;
         struct mr_delivery d;
         enum mr_status st =
             mr_consumer_next(c->engine, wall, p->bytes_limited ? (size_t)p->bytes_left : 0, ack_size(c), &d);
@@ -381,7 +392,7 @@ static bool serve(struct js_consumer *c) {
         }
         size_t size = 0;
         c->active_ns = now;
-        if (js_deliver_one(c, pull_reply(p), &d, &size, &js->paused) == 0) {
+        if (js_deliver_one(c, pull_reply(p), &d, &size) == 0) {
             js_hand_back(c, &d);
             pull_free(c, p);
         } else {
@@ -474,19 +485,26 @@ static void due(struct js_consumer *c) {
     js_consumer_timer(c);
 }
 
+/* One consumer's turn; those that pause keep their place for a later one. */
+static void turn(struct js *js, struct js_consumer *c) {
+    must(list_empty(&c->ready));
+    bool waits = js_now(js) < c->pause_ns;
+    if (!waits) c->pause_ns = 0;
+    if (!waits && !(c->push ? js_push_serve(c) : serve(c))) return;
+    want_ready(c);
+    *(c->pause_ns ? &js->paused : &js->more) = true;
+}
+
 void js_deliver_all(struct js *js) {
     must(js->engine != NULL);
-    struct list turn;
-    list_init(&turn);
+    struct list now;
+    list_init(&now);
     js->deliver_round++;
+    js->more = js->paused = false;
     js_push_interest(js);
-    js->paused = js->host.congested(js->host.ctx, UINT_MAX);
-    for (struct list *l; !js->paused && (l = list_pop(&js->ready));) list_add_tail(&turn, l);
-    for (struct list *l; (l = list_pop(&turn));) {
-        struct js_consumer *c = container_of(l, struct js_consumer, ready);
-        if (js->paused || (c->push ? js_push_serve(c) : serve(c))) want_ready(c);
-    }
-    list_init(&turn);
-    for (struct list *l; (l = list_pop(&js->due));) list_add_tail(&turn, l);
-    for (struct list *l; (l = list_pop(&turn));) due(container_of(l, struct js_consumer, due));
+    for (struct list *l; (l = list_pop(&js->ready));) list_add_tail(&now, l);
+    for (struct list *l; (l = list_pop(&now));) turn(js, container_of(l, struct js_consumer, ready));
+    list_init(&now);
+    for (struct list *l; (l = list_pop(&js->due));) list_add_tail(&now, l);
+    for (struct list *l; (l = list_pop(&now));) due(container_of(l, struct js_consumer, due));
 }

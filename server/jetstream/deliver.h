@@ -17,8 +17,10 @@ void js_next_body(struct js_consumer *c, struct span reply, struct span body);
 /* The engine may have something for this consumer. */
 void js_consumer_ready(struct js_consumer *c);
 /* One message to a subject: how many got it, and its size as clients count. */
-size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_delivery *d, size_t *size,
-                      bool *congested);
+size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_delivery *d, size_t *size);
+/* Its client lags, or the way there is backed up: this consumer's turn ends, and it gets none for a moment.
+ */
+void js_consumer_pause(struct js_consumer *c);
 /* Nobody got it: it comes again. */
 void js_hand_back(struct js_consumer *c, const struct mr_delivery *d);
 /* Serves ready consumers, then due timers. */

@@ -7,7 +7,6 @@
  * it concerns; the shard goes on. */
 #include "jetstream/js.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
 #include "base/must.h"
@@ -19,8 +18,7 @@
 #include "jetstream/pull.h"
 #include "jetstream/push.h"
 
-enum { PAUSE_NS = 1000000 }; /* how soon a congested delivery is tried again */
-#define IDLE_TAG UINT64_MAX  /* of js_idle()'s barrier */
+#define IDLE_TAG UINT64_MAX /* of js_idle()'s barrier */
 
 uint64_t js_now(const struct js *js) { return io_now(js->host.io); }
 int64_t js_wall(const struct js *js) { return io_wall(js->host.io); }
@@ -33,6 +31,13 @@ size_t js_publish(struct js *js, struct span to, struct span subject, struct spa
     size_t n = route_publish(js->host.route, &m);
     if (m.congested && congested) *congested = true;
     return n;
+}
+
+bool js_way_congested(const struct js *js, struct span subject) {
+    must(subject.n > 0);
+    for (uint64_t left = route_shards(js->host.route, subject); left; left &= left - 1)
+        if (js->host.congested(js->host.ctx, (unsigned)__builtin_ctzll(left))) return true;
+    return false;
 }
 
 void js_reply(struct js *js, struct span reply, struct span hdr, struct span payload) {
@@ -121,7 +126,7 @@ static void init(struct js *js) {
     pool_init(&js->pulls, sizeof(struct pull), 256, JS_PULLS_MAX);
     size_t payload = js->limits->max_payload > 0 ? (size_t)js->limits->max_payload : 0;
     for (size_t i = 0; i < STALL_QUEUES; i++)
-        js->stall[i].max = payload * 2 > JS_STALL_BYTES ? payload * 2 : JS_STALL_BYTES;
+        js->stall[i].max = payload * 4 > JS_STALL_BYTES ? payload * 4 : JS_STALL_BYTES;
 }
 
 /* Where messages for JetStream itself arrive. */
@@ -203,17 +208,24 @@ uint64_t js_deadline(const struct js *js) {
     bool now = !list_empty(&js->api_queue) || js->later.n || !list_empty(&js->due);
     if (now) return 0;
     if (!list_empty(&js->ready)) {
-        uint64_t soon = js->paused ? js_now(js) + PAUSE_NS : 0;
+        uint64_t soon = js->paused && !js->more ? js_now(js) + JS_PAUSE_NS : 0;
         if (soon < at) at = soon;
     }
     if (!list_empty(&js->api_waiting) || !js_stall_none(js)) {
-        uint64_t soon = js_now(js) + PAUSE_NS;
+        uint64_t soon = js_now(js) + JS_PAUSE_NS;
         if (soon < at) at = soon;
     }
     return at;
 }
 
 bool js_congested(const struct js *js) { return !js_stall_none(js); }
+
+bool js_brimful(const struct js *js) {
+    must(js->engine != NULL);
+    for (size_t i = 0; i < STALL_QUEUES; i++)
+        if (js->stall[i].n > js->stall[i].max / 2) return true;
+    return false;
+}
 
 bool js_idle(struct js *js) {
     if (!js_stall_none(js) || !list_empty(&js->api_queue) || js->later.n) return false;

@@ -48,7 +48,7 @@ struct js_host {
     /* Hands bytes to js_on_cast() of another shard; reliable, in order with routed messages. */
     void (*cast)(void *ctx, unsigned shard, const struct span *parts, size_t count);
     void (*barrier)(void *ctx, struct js_barrier *b);
-    /* Is the way to that shard (where a consumer's client sits) backed up? Delivery pauses then. UINT_MAX: any. */
+    /* Is the way to that shard (where a consumer's client sits now) backed up? Delivery to it pauses then. */
     bool (*congested)(void *ctx, unsigned shard);
 };
 
@@ -62,8 +62,10 @@ void js_on_cast(struct js *js, unsigned from, struct span bytes);
 void js_commit(struct js *js);  /* mr_shard_tick(): one durable write for everything appended; finished operations answer */
 void js_deliver(struct js *js); /* hands visible messages to waiting pull requests, expires requests, heartbeats */
 uint64_t js_deadline(const struct js *js); /* monotonic ns at which js wants a tick; UINT64_MAX = never */
-/* Publishes are refused by the engine for now: the shard stops draining mailboxes and parks publishers until this is false. */
+/* Publishes wait for room in the engine: those who sent them (route_msg.log_full) pause until this is false. */
 bool js_congested(const struct js *js);
+/* So much waits that the shard is to take no letters either, which might bring more. */
+bool js_brimful(const struct js *js);
 /* Asked, again and again, while the server stops and nothing new is handed in: is everything that was durable, and
  * answered? */
 bool js_idle(struct js *js);

@@ -246,7 +246,7 @@ bool js_publish_deliver(struct sink *sink, struct sub *sub, struct route_msg *m)
         msg = &cut;
     }
     if (js_stall_empty(js, s->stalls_in) && js_publish_take(s, msg) != MR_BUSY) return true;
-    m->congested = true;
+    m->congested = m->log_full = true;
     if (!js_stall_put(js, s, msg)) refuse_stalled(s, msg);
     return true;
 }

@@ -3,7 +3,6 @@
  * goes when it is ephemeral. */
 #include "jetstream/push.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -141,8 +140,8 @@ bool js_push_serve(struct js_consumer *c) {
     int64_t wall = js_wall(js);
     for (size_t i = 0; i < TURN_MSGS && bytes < TURN_BYTES; i++) {
         if (!p->active || stalled(p)) return false;
-        if (i % CONGESTED_EVERY == 0 && js->host.congested(js->host.ctx, UINT_MAX)) js->paused = true;
-        if (js->paused) return true;
+        if (i % CONGESTED_EVERY == 0 && js_way_congested(js, p->to)) js_consumer_pause(c);
+        if (c->pause_ns) return true;
         struct mr_delivery d;
         enum mr_status st = mr_consumer_next(c->engine, wall, 0, 0, &d);
         if (st != MR_OK) {
@@ -150,7 +149,7 @@ bool js_push_serve(struct js_consumer *c) {
             return false;
         }
         size_t size = 0;
-        if (js_deliver_one(c, p->to, &d, &size, &js->paused) == 0) {
+        if (js_deliver_one(c, p->to, &d, &size) == 0) {
             js_hand_back(c, &d);
             activate(p, bound(p));
             if (p->active) js_consumer_wake(c, js_now(js) + AGAIN_NS);

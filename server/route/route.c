@@ -126,7 +126,7 @@ size_t route_publish(struct route *r, struct route_msg *m) {
     must(r->serving == NULL);
     struct match *a = matcher_find(&r->matcher, m->to.n ? m->to : m->msg.subject);
     uint64_t picked = 0;
-    m->congested = false;
+    m->congested = m->log_full = false;
     m->from = m->far = 0;
     r->serving = a;
     size_t got = deliver_plain(a, m);
@@ -147,7 +147,7 @@ size_t route_deliver(struct route *r, struct route_msg *m, const struct span *pi
     must(r->serving == NULL);
     must(picks_count <= ROUTE_PICKS_MAX);
     struct match *a = matcher_find(&r->matcher, m->to.n ? m->to : m->msg.subject);
-    m->congested = false;
+    m->congested = m->log_full = false;
     r->serving = a;
     size_t got = plain ? deliver_plain(a, m) : 0;
     for (size_t i = 0; i < picks_count; i++) got += pick_named(a, picks[i], m, &r->rng);
@@ -159,6 +159,19 @@ bool route_interest(struct route *r, struct span subject) {
     must(r->shards >= 1);
     return trie_has_match(&r->local, subject) ||
            (r->remote.trie.count && trie_has_match(&r->remote.trie, subject));
+}
+
+static void shards_seen(void *ctx, struct trie_entry *e) {
+    const struct interest *it = container_of(e, struct interest, entry);
+    must(it->mask != 0);
+    *(uint64_t *)ctx |= it->mask;
+}
+
+uint64_t route_shards(const struct route *r, struct span subject) {
+    must(subject.n > 0);
+    uint64_t mask = 0;
+    if (r->remote.trie.count) trie_match(&r->remote.trie, subject, shards_seen, &mask);
+    return mask;
 }
 
 struct bound {

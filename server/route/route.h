@@ -33,6 +33,7 @@ struct route_msg {
     uint64_t cid;   /* publishing connection, 0 = the server itself */
     bool no_echo;   /* do not deliver to subscriptions of cid */
     bool congested; /* out: some sink took it but wants the publisher to pause (see conn.h) */
+    bool log_full;  /* out, with congested: because it waits for a log, until that has room again */
     uint8_t from;   /* 0: published on this shard; else 1 + the shard that forwarded it */
     uint8_t far;    /* out: 1 + the shard that alone got it, for plain subscriptions there; else 0 */
 };
@@ -84,6 +85,8 @@ size_t route_deliver(struct route *r, struct route_msg *m, const struct span *pi
                      bool plain);
 /* Is anyone, anywhere, interested? */
 bool route_interest(struct route *r, struct span subject);
+/* The other shards with interest, a bit each: which ways a message takes at this moment. */
+uint64_t route_shards(const struct route *r, struct span subject);
 /* Has anyone, anywhere, subscribed to exactly this subject (a pattern that merely matches does not count), in
  * this queue group, or plainly when queue is empty? */
 bool route_bound(const struct route *r, struct span subject, struct span queue);

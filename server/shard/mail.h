@@ -28,8 +28,8 @@ enum mail_kind {
     MAIL_MSG,      /* a routed message, see letters.h */
     MAIL_BARRIER,  /* id; answered by MAIL_PASSED when everything before it was handled */
     MAIL_PASSED,
-    MAIL_GO,     /* nobody lags any more: who was told to wait may go on */
-    MAIL_STALL,  /* id: connection id; a client lags behind what it publishes */
+    MAIL_GO,     /* nobody lags any more (flag: the log has room again): who was told to wait may go on */
+    MAIL_STALL,  /* id: connection id; a client (flag: the log) lags behind what it publishes */
     MAIL_CAST,   /* JetStream's own bytes */
     MAIL_MOVE,   /* id: connection id; flags: step of its move, see conn.h; what follows is that step's */
     MAIL_MOVED,  /* id: connection id; arg: the shard it was on; to the shard that counts them */

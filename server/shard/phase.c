@@ -84,7 +84,7 @@ bool shard_phase_due(const struct shard *s) { return s->entered != s->phase; }
 void shard_phase_step(struct shard *s) {
     if (s->entered != s->phase) {
         /* what others sent before they were done comes first, if the log lets it */
-        if (mail_waiting(s->mail) && !(s->js && js_congested(s->js))) return;
+        if (mail_waiting(s->mail) && !(s->js && js_brimful(s->js))) return;
         enter(s);
     }
     if (s->reported || (!is_done(s) && io_now(s->io) < s->stop_by_ns)) return;

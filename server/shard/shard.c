@@ -18,21 +18,26 @@ enum { DRAIN_BATCH = 64 << 10, DRAIN_MAX = 512 << 10 }; /* bytes of letters at o
 
 /* --- the tick --- */
 
-static bool is_congested(const struct shard *s) {
-    return (s->js && js_congested(s->js)) || mail_congested(s->mail, UINT_MAX);
-}
+static bool log_is_full(const struct shard *s) { return s->js && js_congested(s->js); }
+
+/* Nothing that a letter might bring would find a place any more. */
+static bool is_brimful(const struct shard *s) { return s->js && js_brimful(s->js); }
+
+/* Somebody is to be told that the log has room again. */
+static bool held_by_log(const struct shard *s) { return s->full_for || !list_empty(&s->conns.held); }
 
 /* How long the loop may wait for something to happen; lies down when others are to wake it. */
 static uint64_t wait_until(struct shard *s) {
     uint64_t now = io_now(s->io), until = s->js ? js_deadline(s->js) : UINT64_MAX;
     if (barriers_due(&s->barriers) || shard_phase_due(s)) return 0;
     if (s->stop_by_ns < until) until = s->stop_by_ns;
-    if (!list_empty(&s->conns.parked) && !is_congested(s)) {
+    if (held_by_log(s) && !log_is_full(s)) return 0;
+    if (!list_empty(&s->conns.parked) && !mail_congested(s->mail, UINT_MAX)) {
         uint64_t at = s->met_congestion ? 0 : s->unpark_ns;
         if (at < until) until = at;
     }
     if (until <= now) return 0;
-    if (s->js && js_congested(s->js)) return until; /* letters have to wait for the log anyway */
+    if (is_brimful(s)) return until; /* letters have to wait anyway */
     s->lying = mail_lie_down(s->mail);
     return s->lying ? until : 0;
 }
@@ -43,12 +48,13 @@ static void wait_and_receive(struct shard *s) {
     s->lying = false;
 }
 
-/* Letters of other shards, so many that outboxes are not filled faster than they leave. What they publish may
- * fill the log's buffer: then the rest stays where it is, and the senders' queues fill up, and their
- * publishers wait. */
+/* Letters of other shards, so many that outboxes are not filled faster than they leave. What they publish to
+ * a full log waits in JetStream's queue, and those who sent it are told to pause, so that everything else
+ * goes on. Only when that queue fills up too, letters stay where they are, the senders' queues fill up, and
+ * so all their publishers wait. */
 static void receive_letters(struct shard *s) {
     for (size_t n = 0, got = 1; got && n < DRAIN_MAX; n += got) {
-        if (s->js && js_congested(s->js)) return;
+        if (is_brimful(s)) return;
         got = mail_drain(s->mail, DRAIN_BATCH);
     }
 }
@@ -61,7 +67,7 @@ static void unpark(struct shard *s) {
     if (parked && s->unpark_ns == UINT64_MAX) s->unpark_ns = now + RETRY_NS;
     if (!parked) {
         s->unpark_ns = UINT64_MAX;
-    } else if (is_congested(s)) {
+    } else if (mail_congested(s->mail, UINT_MAX)) {
         s->met_congestion = true;
     } else if (s->met_congestion || now >= s->unpark_ns) {
         s->met_congestion = false;
@@ -70,24 +76,39 @@ static void unpark(struct shard *s) {
     }
 }
 
-/* A client here lags behind a publisher there, who is told, and once more for each one it sends after it was
- * let go. A full log needs no telling: this shard stops taking letters. */
-static void stall_publisher(struct shard *s, unsigned from, uint64_t cid) {
+/* A client here lags behind a publisher there, or a log does: the publisher is told, and once more for each
+ * message it sends after it was let go. */
+static void stall_publisher(struct shard *s, unsigned from, const struct route_msg *m) {
     uint64_t now = io_now(s->io);
-    if (cid == 0 || (s->js && js_congested(s->js))) return;
-    if (cid == s->stalled_cid && now - s->stalled_ns < STALL_AGAIN_NS) return;
-    s->stalled_cid = cid;
+    must(m->congested && from != s->self);
+    if (m->cid == 0) return;
+    if (m->cid == s->stalled_cid && m->log_full == s->stalled_log && now - s->stalled_ns < STALL_AGAIN_NS)
+        return;
+    s->stalled_cid = m->cid;
+    s->stalled_log = m->log_full;
     s->stalled_ns = now;
-    s->stalled_shards |= UINT64_C(1) << from;
-    mail_send(s->mail, from, &(struct letter){.kind = MAIL_STALL, .id = cid});
+    *(m->log_full ? &s->full_for : &s->stalled_shards) |= UINT64_C(1) << from;
+    mail_send(s->mail, from, &(struct letter){.kind = MAIL_STALL, .flags = m->log_full, .id = m->cid});
+}
+
+static void send_go(struct shard *s, uint64_t *shards, bool log_has_room) {
+    for (; *shards; *shards &= *shards - 1)
+        mail_send(s->mail, (unsigned)__builtin_ctzll(*shards),
+                  &(struct letter){.kind = MAIL_GO, .flags = log_has_room});
+    s->stalled_cid = 0;
 }
 
 /* Nobody lags any more. */
 static void release_publishers(struct shard *s) {
     if (!s->stalled_shards || s->conns.stalling) return;
-    for (uint64_t left = s->stalled_shards; left; left &= left - 1)
-        mail_send(s->mail, (unsigned)__builtin_ctzll(left), &(struct letter){.kind = MAIL_GO});
-    s->stalled_shards = s->stalled_cid = 0;
+    send_go(s, &s->stalled_shards, false);
+}
+
+/* What waited for the log is in it: those who sent it go on. */
+static void release_held(struct shard *s) {
+    if (!held_by_log(s) || log_is_full(s)) return;
+    send_go(s, &s->full_for, true);
+    conns_log_has_room(&s->conns, false);
 }
 
 static void shard_tick(struct shard *s) {
@@ -95,13 +116,14 @@ static void shard_tick(struct shard *s) {
     receive_letters(s);  /* the same from other shards */
     barriers_complete(&s->barriers); /* what all shards have applied is answered */
     unpark(s);                       /* publishers that had to pause go on */
-    if (s->js) js_commit(s->js);     /* one durable write for everything appended */
-    if (s->js) js_deliver(s->js);    /* visible messages to waiting consumers */
-    shard_phase_step(s);             /* starting and stopping */
-    conns_flush(&s->conns);          /* bytes out */
-    release_publishers(s);           /* of other shards, once nobody lags here */
-    barriers_send(&s->barriers);     /* asks the others once for all who want to know */
-    mail_publish(s->mail);           /* letters out */
+    release_held(s);
+    if (s->js) js_commit(s->js);  /* one durable write for everything appended */
+    if (s->js) js_deliver(s->js); /* visible messages to waiting consumers */
+    shard_phase_step(s);          /* starting and stopping */
+    conns_flush(&s->conns);       /* bytes out */
+    release_publishers(s);        /* of other shards, once nobody lags here */
+    barriers_send(&s->barriers);  /* asks the others once for all who want to know */
+    mail_publish(s->mail);        /* letters out */
 }
 
 void shard_run(struct shard *s) {
@@ -146,6 +168,22 @@ static struct span joined(const struct letter *l) {
     return span_of(l->spans[0].p, n);
 }
 
+static void on_stall(struct shard *s, const struct letter *l) {
+    must(l->kind == MAIL_STALL);
+    if (l->flags)
+        conns_hold(&s->conns, l->id);
+    else
+        conns_stall(&s->conns, l->id);
+}
+
+static void on_go(struct shard *s, const struct letter *l) {
+    must(l->kind == MAIL_GO);
+    if (l->flags)
+        conns_log_has_room(&s->conns, true);
+    else
+        conns_release(&s->conns);
+}
+
 static void on_letter(void *ctx, unsigned from, const struct letter *l) {
     struct shard *s = ctx;
     struct routed r;
@@ -155,10 +193,10 @@ static void on_letter(void *ctx, unsigned from, const struct letter *l) {
         read_msg(l, &r);
         r.m.from = (uint8_t)(from + 1);
         route_deliver(s->route, &r.m, r.picks, r.picks_n, r.plain);
-        if (r.m.congested) stall_publisher(s, from, r.m.cid);
+        if (r.m.congested) stall_publisher(s, from, &r.m);
         break;
-    case MAIL_STALL: conns_stall(&s->conns, l->id); break;
-    case MAIL_GO: conns_release(&s->conns); break;
+    case MAIL_STALL: on_stall(s, l); break;
+    case MAIL_GO: on_go(s, l); break;
     case MAIL_INTEREST: route_remote(s->route, from, l->spans[0], l->spans[1], l->flags); break;
     case MAIL_CAST:
         must(s->js != NULL);

@@ -39,10 +39,12 @@ struct shard {
     struct js *js; /* NULL: JetStream is off */
     struct barriers barriers;
     bool conns_ready, lying;
-    bool met_congestion;              /* letters or the log made publishers wait */
+    bool met_congestion;              /* letters made publishers wait */
     uint64_t unpark_ns;               /* when parked publishers are let go on without being asked */
     uint64_t stalled_shards;          /* where publishers were told to wait */
+    uint64_t full_for;                /* ... because of the log */
     uint64_t stalled_cid, stalled_ns; /* the publisher that was told last to wait, and when */
+    bool stalled_log;                 /* and why */
     bool applied, reported; /* all shards have applied what this one sent; the step is done, shard 0 knows */
     struct js_barrier apply;
     struct js_stats recovered; /* as the shard reports it is ready */

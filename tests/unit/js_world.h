@@ -53,6 +53,7 @@ struct world {
     struct got got[WORLD_GOT_MAX];
     size_t got_n, asked, errors;
     bool congested, deaf; /* deaf: the inbox refuses */
+    const char *lags;     /* a client's subject that asks publishers to pause */
     unsigned barriers;    /* letters of a barrier under way */
     char path[64];
 };
@@ -120,9 +121,8 @@ static inline bool world_inbox(struct sink *sink, struct sub *sub, struct route_
     struct world *w = s->w;
     (void)sub;
     if (w->deaf) return false;
+    m->congested |= w->lags && span_eq(m->to.n ? m->to : m->msg.subject, span_str(w->lags));
     CHECK(w->got_n < WORLD_GOT_MAX);
-    struct span to = m->to.n ? m->to : m->msg.subject;
-    (void)to;
     w->got[w->got_n++] = (struct got){s->self,
                                       world_copy(m->msg.subject),
                                       world_copy(m->msg.reply),

@@ -194,18 +194,59 @@ static void stopping(void) {
     world_close(w);
 }
 
+/* The way to another shard is backed up: who listens there waits, who listens here does not; and when he
+ * moves, what counts is where he is then. */
 static void congestion(void) {
-    struct world *w = with_stream(1, 5);
-    consumer(w, "c", ",\"durable_name\":\"c\"");
+    struct world *w = with_stream(2, 5);
+    struct js *js = w->shard[0].js;
+    CHECK(js_stream_find(js, SPAN_LIT("S")) != NULL);
+    consumer(w, "far", ",\"durable_name\":\"far\"");
+    consumer(w, "near", ",\"durable_name\":\"near\"");
     world_forget(w);
+    struct sub *far = world_bind(w, 1, "far", "");
     w->congested = true;
-    pull(w, "c", "_INBOX.a", "5");
-    world_wait(w, 1, 20);
-    CHECK_EQ(w->got_n, 0);
-    CHECK(js_deadline(w->shard[0].js) != UINT64_MAX); /* it will look again */
-    w->congested = false;
-    world_wait(w, 5, 500);
+    pull(w, "far", "far", "5");
+    pull(w, "near", "_INBOX.near", "5");
+    world_wait(w, 5, 20);
     CHECK_EQ(w->got_n, 5);
+    for (size_t i = 0; i < 5; i++) CHECK(strncmp(w->got[i].reply, "$JS.ACK.S.near.", 15) == 0);
+    CHECK(js_deadline(js) != UINT64_MAX); /* it will look again */
+    world_unbind(w, 1, far);
+    far = world_bind(w, 0, "far", ""); /* the pull was dropped when nobody listened */
+    pull(w, "far", "far", "2");
+    world_wait(w, 7, 500);
+    CHECK_EQ(w->got_n, 7);
+    world_unbind(w, 0, far);
+    far = world_bind(w, 1, "far", "");
+    pull(w, "far", "far", "3");
+    world_wait(w, 8, 20);
+    CHECK_EQ(w->got_n, 7);
+    w->congested = false;
+    world_wait(w, 10, 500);
+    CHECK_EQ(w->got_n, 10);
+    world_unbind(w, 1, far);
+    world_close(w);
+}
+
+/* One whose client lags gets little at a time; the others get theirs, whoever comes first. */
+static void one_lags(void) {
+    enum { COUNT = 300 };
+    struct world *w = with_stream(1, COUNT);
+    consumer(w, "slow", ",\"durable_name\":\"slow\",\"max_ack_pending\":-1");
+    consumer(w, "fast", ",\"durable_name\":\"fast\",\"max_ack_pending\":-1");
+    world_forget(w);
+    w->lags = "_INBOX.slow";
+    pull(w, "slow", "_INBOX.slow", "300");
+    pull(w, "fast", "_INBOX.fast", "300");
+    size_t slow = 0, fast = 0, seen = 0;
+    for (int i = 0; i < 20; i++) world_tick(w);
+    for (; seen < w->got_n; seen++)
+        *(strncmp(w->got[seen].reply, "$JS.ACK.S.slow.", 15) == 0 ? &slow : &fast) += 1;
+    CHECK_EQ(fast, COUNT);
+    CHECK(slow >= 1 && slow <= 20);
+    w->lags = NULL;
+    world_wait(w, 2 * COUNT, 500);
+    CHECK_EQ(w->got_n, 2 * COUNT);
     world_close(w);
 }
 
@@ -330,5 +371,5 @@ static void double_ack(void) {
 
 CHECK_MAIN(CASE(turns), CASE(long_inbox), CASE(no_interest), CASE(waiting_limit), CASE(waiting_forgotten),
            CASE(requests_pending), CASE(ack_pending), CASE(ends), CASE(stopping), CASE(congestion),
-           CASE(fair), CASE(headers_only), CASE(unchanged), CASE(inactivity), CASE(update), CASE(level),
-           CASE(double_ack))
+           CASE(one_lags), CASE(fair), CASE(headers_only), CASE(unchanged), CASE(inactivity), CASE(update),
+           CASE(level), CASE(double_ack))
