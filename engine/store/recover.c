@@ -203,44 +203,82 @@ static bool salvage_unknown(struct recovery *r, struct seg *g, uint64_t from, ui
     return true;
 }
 
-/* Frames up to number `upto` between two places in segment i are not whole but were durable; all: others are
- * not missing. */
-static void salvage(struct recovery *r, size_t i, uint64_t from, uint64_t to, uint64_t upto, bool all) {
+/* The next frame of a place at or behind `at` that is one of those up to number `upto`: where its bytes begin
+ * in *begins, which is where the place ends for us when there is none (false). */
+static bool place_next(struct recovery *r, const struct stop *t, uint64_t at, uint64_t upto, struct found *f,
+                       uint64_t *begins) {
+    must(at <= t->to);
+    bool any = scan_next(&r->win, r->s->segs[t->seg], at, f) && f->h.off < t->to;
+    *begins = !any ? t->to : f->h.off > at ? f->h.off : at;
+    return any && f->h.frame_no <= upto;
+}
+
+/* Up to where in this place everything was durable: behind the last frame known to be. 0: nowhere. */
+static uint64_t sure_end(struct recovery *r, const struct stop *t, uint64_t upto) {
+    uint64_t at = t->off, end = 0, begins;
+    must(t->off >= SEG_HEADERS_BYTES);
+    for (struct found f; at < t->to && place_next(r, t, at, upto, &f, &begins);)
+        end = at = f.h.off + f.h.size;
+    return end;
+}
+
+/* The log reaches into segment i, if no whole frame says so. */
+static void count_in(struct recovery *r, size_t i) {
     must(i < r->s->segs_len);
-    must(from >= SEG_HEADERS_BYTES);
+    if (r->last_seg != SIZE_MAX && r->last_seg >= i) return;
+    r->last_seg = i;
+    r->ended = false;
+}
+
+/* Frames up to number `upto` in this place are not whole but were durable. Bytes that no header speaks for
+ * count up to sure. */
+static void salvage(struct recovery *r, const struct stop *t, uint64_t upto, uint64_t sure) {
+    must(t->seg < r->s->segs_len);
     must(upto >= r->next);
-    struct seg *g = r->s->segs[i];
-    uint64_t at = from;
-    while (at < to && !r->win.why) {
+    struct seg *g = r->s->segs[t->seg];
+    for (uint64_t at = t->off; at < t->to && !r->win.why;) {
         struct found f;
-        bool any = scan_next(&r->win, g, at, &f) && f.h.off >= at && f.h.off + f.h.size <= to;
-        if (!salvage_unknown(r, g, at, any ? f.h.off : to, all)) return;
-        if (all && (r->last_seg == SIZE_MAX || r->last_seg < i)) r->last_seg = i, r->ended = false;
-        if (!any || f.h.frame_no > upto) break;
+        uint64_t begins;
+        bool any = place_next(r, t, at, upto, &f, &begins), counts = begins <= sure;
+        if (!salvage_unknown(r, g, at, begins, counts)) return;
+        if (counts && begins > at) count_in(r, t->seg);
+        if (!any) return;
+        at = f.h.off + f.h.size;
+        if (f.h.off < begins || at > t->to) continue; /* no writer lays frames one over the other */
         const uint8_t *p = window_at(&r->win, g, f.h.off, f.h.size);
         if (!p) return;
         replay_damaged(&r->replay, p, &f.h, g);
-        at = f.h.off + f.h.size;
         g->end = g->on_disk = at;
         g->last_no = f.h.frame_no;
-        r->last_seg = i;
+        r->last_seg = t->seg;
         r->ended = f.h.flags & FRAME_LAST;
-        if (r->ended) break;
+        if (r->ended) return;
     }
 }
 
 /* Frames up to number `upto` are missing since the last whole one: what can be said of them was in these
- * places. */
+ * places. all: no others are missing. Else what lies behind the last of them may have been in flight. */
 static void salvage_stops(struct recovery *r, uint64_t upto, bool all) {
-    must(r->stops_len <= sizeof r->stops / sizeof *r->stops);
+    must(r->stops_len <= STOPS_MAX);
     must(upto >= r->next);
+    uint64_t sure[STOPS_MAX];
+    bool behind = all; /* is a place behind this one sure? */
+    for (size_t i = r->stops_len; i-- > 0;) {
+        sure[i] = behind ? r->stops[i].to : sure_end(r, &r->stops[i], upto);
+        behind = behind || sure[i] > 0;
+    }
     for (size_t i = 0; i < r->stops_len; i++) {
-        struct stop t = r->stops[i];
+        const struct stop *t = &r->stops[i];
         struct found f;
-        bool used = t.off > SEG_HEADERS_BYTES || scan_next(&r->win, r->s->segs[t.seg], t.off, &f);
-        if (used) salvage(r, t.seg, t.off, t.to, upto, all);
+        bool used = t->off > SEG_HEADERS_BYTES || scan_next(&r->win, r->s->segs[t->seg], t->off, &f);
+        if (used) salvage(r, t, upto, sure[i]);
     }
     r->stops_len = 0;
+}
+
+static void stop_add(struct recovery *r, size_t i, uint64_t from, uint64_t to) {
+    must(from <= to);
+    if (r->stops_len < STOPS_MAX) r->stops[r->stops_len++] = (struct stop){i, from, to};
 }
 
 /* Frame m is the next that can be read, in segment i at off; skipped_from: the place in the same segment
@@ -259,8 +297,9 @@ static bool close_gap(struct recovery *r, size_t i, uint64_t off, uint64_t skipp
     bool all = proven(r, i, skipped_from ? skipped_from : off, m - 1);
     uint64_t upto = all ? m - 1 : r->known;
     if (upto >= r->next) {
+        if (skipped_from) stop_add(r, i, skipped_from, off);
+        if (r->stops_len) count_in(r, r->stops[0].seg); /* the log went on there */
         salvage_stops(r, upto, all);
-        if (skipped_from) salvage(r, i, skipped_from, off, upto, all);
         r->next = upto + 1;
         r->last_hash = 0;
     }
@@ -324,15 +363,11 @@ static uint64_t skip(struct recovery *r, size_t i, uint64_t off) {
     must(off >= SEG_HEADERS_BYTES);
     must(!r->at_end);
     struct seg *g = r->s->segs[i];
-    uint64_t at = off, to = g->size;
+    uint64_t at = off;
     struct found f;
     while (scan_next(&r->win, g, at, &f)) {
         at = f.h.off + f.h.size;
-        if (f.h.frame_no >= r->limits[i]) {
-            if (f.h.off >= off) to = f.h.off;
-            break;
-        }
-        if (f.at_end || f.h.off <= off || f.h.frame_no <= r->next) continue;
+        if (f.at_end || f.h.off <= off || f.h.frame_no <= r->next || f.h.frame_no >= r->limits[i]) continue;
         if (!close_gap(r, i, f.h.off, off, f.h.frame_no)) return 0;
         r->last_seg = i;
         r->ended = false;
@@ -340,8 +375,7 @@ static uint64_t skip(struct recovery *r, size_t i, uint64_t off) {
         g->last_no = f.h.frame_no - 1;
         return f.h.off;
     }
-    if (r->stops_len < sizeof r->stops / sizeof *r->stops)
-        r->stops[r->stops_len++] = (struct stop){i, off, to};
+    stop_add(r, i, off, g->size);
     return 0;
 }
 
@@ -352,10 +386,12 @@ static void walk_segment(struct recovery *r, size_t i) {
     uint64_t off = SEG_HEADERS_BYTES, begins = g->first_frame;
     g->end = g->on_disk = off;
     if (begins) { /* writing went on here after a stop: what it left incomplete never existed */
+        if (begins >= r->limits[i]) return; /* given up as a whole */
         if (begins > r->known + 1) r->known = begins - 1;
         if (begins < r->next || !close_gap(r, i, off, 0, begins)) return;
         replay_break(&r->replay);
         r->clean = false;
+        r->ended = true; /* what lies before is closed off by this header alone */
     }
     while (off + g->block <= g->size && !r->at_end && !r->win.why && !r->replay.why) {
         struct frame_header h;

@@ -4,11 +4,13 @@
 #include "store/replay.h"
 #include "store/scan.h"
 
-/* A place where a segment stopped being readable with nothing valid behind it in the same segment. */
+/* A place where frames are missing: a segment stopped being readable at off, and at `to` its next frame
+ * begins, or it ends. */
 struct stop {
     size_t seg;
-    uint64_t off, to; /* behind `to` lie frames that were given up */
+    uint64_t off, to;
 };
+enum { STOPS_MAX = 3 }; /* the first since the last whole frame */
 
 struct recovery {
     struct store *s;
@@ -21,8 +23,8 @@ struct recovery {
     uint64_t known;     /* frames up to this one were durable */
     size_t ahead_seg;   /* how far was looked for proof */
     uint64_t ahead_off;
-    uint64_t *limits;     /* by segment: frames from this number on were given up by a later recovery */
-    struct stop stops[2]; /* the first two since the last whole frame */
+    uint64_t *limits; /* by segment: frames from this number on were given up by a later recovery */
+    struct stop stops[STOPS_MAX];
     size_t stops_len;
     bool at_end;
     uint64_t end_off;

@@ -113,17 +113,21 @@ static enum err close_off(struct recovery *r) {
     return e ? e : scrub(r, g);
 }
 
-/* Segments without a frame or a good record that counts go back to the pool, without a header: what was in
- * flight in them when the log stopped must not be found again once the segments around them are gone. */
+/* Segments without a frame or a good record that counts, and all behind the end, go back to the pool, without
+ * a header: what was in flight in them when the log stopped must not be found again once the segments around
+ * them are gone. One that says where writing went on stays when anything follows. */
 static enum err drop_unused(struct recovery *r) {
     struct store *s = r->s;
     enum err e = ERR_OK;
+    size_t kept = r->last_seg == SIZE_MAX ? 0 : r->last_seg + 1; /* behind these nothing counts */
     for (size_t i = 0; i < s->segs_len && !e;) {
         struct seg *g = s->segs[i];
-        if (g->last_no || g->live || g->damaged) {
+        if (i < kept && (g->last_no || g->live || g->damaged || g->first_frame)) {
             i++;
             continue;
         }
+        must(g->live == 0);
+        if (i < kept) kept--;
         if (g->fd < 0) e = seg_open_file(s, g, false);
         if (!e) e = io_file_write(s->io, g->fd, s->maker.mem.p, SEG_HEADERS_BYTES, 0, true);
         seg_list_remove(s, g);

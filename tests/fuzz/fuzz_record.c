@@ -1,7 +1,8 @@
 /* fuzz_record.c - a log that holds anything. The input is a small program that lays frames and records down
  * in up to three segment files, with right checksums over wrong fields as well as with bytes flipped
  * afterwards; a log is then opened over them. Whatever lies there: opening ends in order, every record it
- * hands out reads back the same, and the log takes and keeps a new record. First the bytes are read as they
+ * hands out reads back the same, the log takes and keeps a new record, and later opens, after an orderly stop
+ * and after a crash, hand out the same records again, no fewer and no more. First the bytes are read as they
  * are, as one record and one frame. */
 #include <stdlib.h>
 #include <string.h>
@@ -145,15 +146,16 @@ static void lay_down(struct build *b, struct input *in) {
 
 /* --- the log over it --- */
 
+struct kept {
+    uint64_t loc, seq;
+    uint32_t sum, zero;
+};
+
 struct host {
     struct store *s;
     struct io *io;
-    struct {
-        uint64_t loc, seq;
-        uint32_t sum;
-    } kept[KEPT];
+    struct kept kept[KEPT], before[KEPT]; /* handed out by this open and by the one before it */
     size_t count;
-    bool found;
 };
 
 static uint32_t sum_of(const struct rec *r) {
@@ -165,12 +167,7 @@ static uint32_t sum_of(const struct rec *r) {
 static void on_apply(void *ctx, const struct rec *r, uint64_t loc) {
     struct host *h = ctx;
     must(r->kind != REC_FRAGMENT && r->kind > 0 && r->kind < REC_KIND_END);
-    if (h->count < KEPT) {
-        h->kept[h->count].loc = loc;
-        h->kept[h->count].seq = r->seq;
-        h->kept[h->count++].sum = sum_of(r);
-    }
-    h->found = h->found || (r->seq == 0xfeed && r->stream == 99);
+    if (h->count < KEPT) h->kept[h->count++] = (struct kept){.loc = loc, .seq = r->seq, .sum = sum_of(r)};
 }
 static void on_damaged(void *ctx, const struct store_damage *d) {
     (void)ctx;
@@ -181,8 +178,13 @@ static void on_commit(void *ctx, uint64_t written, uint64_t durable) {
     must(durable <= written);
 }
 static void on_failed(void *ctx, enum err why) {
+    const struct host *h = ctx;
+    must(why == ERR_FAILED);
+    must(sim_io_dead(h->io)); /* the disk is sound */
+}
+static void on_rewrite(void *ctx, uint64_t segno) { /* never answered: nothing may be taken back */
     (void)ctx;
-    must(why != ERR_FAILED); /* the disk is sound */
+    must(segno > 0);
 }
 static void on_ready(struct store_wait *w) { (void)w; }
 
@@ -204,9 +206,9 @@ static void read_back(struct host *h) {
 }
 
 static bool open_log(struct host *h, struct sim_disk *d, const struct store_config *cfg, uint64_t seed) {
-    struct store_owner owner = {h, on_apply, on_damaged, on_commit, on_failed, NULL};
+    struct store_owner owner = {h, on_apply, on_damaged, on_commit, on_failed, on_rewrite};
+    memcpy(h->before, h->kept, sizeof h->before);
     h->count = 0;
-    h->found = false;
     must(sim_io_open(&h->io, d, seed) == ERR_OK);
     enum err e = store_open(&h->s, cfg, h->io, &owner);
     must(e == ERR_OK || e == ERR_CORRUPT || e == ERR_FOREIGN || e == ERR_FORMAT);
@@ -217,6 +219,22 @@ static bool open_log(struct host *h, struct sim_disk *d, const struct store_conf
 static void close_log(struct host *h) {
     store_close(h->s);
     io_close(h->io);
+}
+
+static void add_one(struct host *h, uint64_t seq) {
+    struct rec r = {.kind = REC_MESSAGE, .stream = 99, .seq = seq, .payload = SPAN_LIT("new")};
+    struct kept k = {.seq = seq, .sum = sum_of(&r)};
+    uint64_t frame;
+    must(store_append(h->s, &r, STORE_FORCE, &k.loc, &frame) == ERR_OK);
+    if (h->count < KEPT) h->kept[h->count++] = k;
+}
+
+/* Opens again: what is handed out now is what the last open handed out and what was added to it. */
+static void same_again(struct host *h, struct sim_disk *d, const struct store_config *cfg, uint64_t seed) {
+    size_t count = h->count;
+    must(open_log(h, d, cfg, seed));
+    must(h->count == count);
+    must(memcmp(h->kept, h->before, count * sizeof h->kept[0]) == 0);
 }
 
 static void put_file(struct sim_disk *d, const char *name, const struct build *b, unsigned i) {
@@ -244,15 +262,18 @@ static void as_a_log(const struct build *b) {
     struct store_config cfg = {
         .path = "log", .log = 1, .frame_max = 8192, .seg_min = SEG_BYTES, .seg_max = SEG_BYTES};
     cfg.buffer_bytes = 2 << 20;
+    struct rng crash = {1};
     if (open_log(h, d, &cfg, 1)) {
         read_back(h);
-        size_t before = h->count;
-        struct rec r = {.kind = REC_MESSAGE, .stream = 99, .seq = 0xfeed, .payload = SPAN_LIT("new")};
-        uint64_t loc, frame;
-        must(store_append(h->s, &r, STORE_FORCE, &loc, &frame) == ERR_OK);
+        add_one(h, 0xfeed);
         close_log(h);
-        must(open_log(h, d, &cfg, 2));
-        must(h->found && h->count >= (before + 1 < KEPT ? before + 1 : KEPT));
+        same_again(h, d, &cfg, 2);
+        sim_io_crash(h->io, SIM_KILL, &crash); /* nothing is in flight: it only is no orderly stop */
+        close_log(h);
+        same_again(h, d, &cfg, 3);
+        add_one(h, 0xf00d);
+        close_log(h);
+        same_again(h, d, &cfg, 4);
         close_log(h);
     }
     sim_disk_free(d);
