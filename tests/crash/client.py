@@ -14,6 +14,10 @@ class Gone(Exception):
     """The connection ended."""
 
 
+class Refused(AssertionError):
+    """The server answered with an error."""
+
+
 class Server:
     def __init__(self, path, folder, shards=1, io="auto", limits=()):
         with socket.socket() as s:
@@ -127,8 +131,12 @@ class Client:
         return json.loads(body)
 
     async def made(self, subject, request):
-        answer = await self.api(subject, request)
-        assert "error" not in answer, answer["error"]
+        return self.taken(json.dumps(await self.api(subject, request)))
+
+    def taken(self, answer):
+        answer = json.loads(answer)
+        if "error" in answer:
+            raise Refused(answer["error"])
         return answer
 
     async def get(self, stream, seq):
