@@ -1,22 +1,30 @@
 /* example.c - a work queue in one folder, with nothing but millrace.h:
  *
- *     millrace-example FOLDER put TEXT...   stores each text; says so when it is on the disk
- *     millrace-example FOLDER take          takes the next text; confirmed, so that it never comes again
- *     millrace-example FOLDER show          what is there
+ *     millrace-example FOLDER put [TEXT...]  stores each text, or each line of its input;
+ *                                            says when it is on the disk
+ *     millrace-example FOLDER take [COUNT]   takes the next texts; confirmed: they never come again
+ *     millrace-example FOLDER show           what is there
  *
- * Build it into a program of your own: one loop, mr_shard_run() until what you wait for was reported. */
+ *     cc example.c $(pkg-config --cflags --libs millrace)
+ *
+ * Build it into a program of your own: one loop, mr_shard_run() until what you wait for was reported. Kill it
+ * at any moment: what it said is stored is stored, and what a finished `take` printed does not come again. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "millrace.h"
+#include <millrace.h>
+
+enum { WINDOW = 500, LINE = 64 * 1024 };
 
 struct queue {
     struct mr_env *env;
     struct mr_shard *shard;
     struct mr_stream *stream;
     struct mr_consumer *consumer;
-    size_t done, failed;
+    size_t asked, done;    /* operations handed in, and reported */
+    enum mr_status failed; /* the first that was not MR_OK */
 };
 
 static struct mr_bytes bytes(const char *s) { return (struct mr_bytes){(const uint8_t *)s, strlen(s)}; }
@@ -30,7 +38,7 @@ static void on_done(void *ctx, const struct mr_done *done, size_t count) {
     struct queue *q = ctx;
     for (size_t i = 0; i < count; i++) {
         q->done++;
-        if (done[i].status != MR_OK) q->failed++;
+        if (done[i].status != MR_OK && q->failed == MR_OK) q->failed = done[i].status;
         if (done[i].kind == MR_DONE_APPEND)
             printf("%llu %s\n", (unsigned long long)done[i].seq, mr_status_text(done[i].status));
     }
@@ -41,9 +49,11 @@ static void on_log(void *ctx, enum mr_log_level level, const char *text) {
     if (level >= MR_LOG_WARN) fprintf(stderr, "%s\n", text);
 }
 
-static enum mr_status wait_done(struct queue *q, size_t count) {
-    while (q->done < count) mr_shard_run(q->shard, 100 * 1000 * 1000);
-    return q->failed ? MR_FAILED : MR_OK;
+static void turn(struct queue *q) { mr_shard_run(q->shard, 100 * 1000 * 1000); }
+/* Until at most `most` operations are unreported. */
+static enum mr_status wait_for(struct queue *q, size_t most) {
+    while (q->asked - q->done > most) turn(q);
+    return q->failed;
 }
 
 static enum mr_status find_or_make(struct queue *q) {
@@ -63,7 +73,7 @@ static enum mr_status find_or_make(struct queue *q) {
                                    .ack = MR_ACK_EXPLICIT,
                                    .ack_wait_ns = INT64_C(30000000000),
                                    .max_deliver = -1,
-                                   .max_ack_pending = 1000};
+                                   .max_ack_pending = 2 * WINDOW};
     enum mr_status e = MR_OK;
     q->stream = mr_stream_find(q->shard, s.name);
     if (!q->stream) e = mr_stream_create(q->shard, &s, now(), &q->stream);
@@ -80,29 +90,47 @@ static enum mr_status open_queue(struct queue *q, const char *folder) {
     return e == MR_OK ? find_or_make(q) : e;
 }
 
-static enum mr_status put(struct queue *q, int count, char **texts) {
-    for (int i = 0; i < count; i++) {
-        struct mr_msg m = {.subject = bytes("jobs"), .payload = bytes(texts[i])};
-        struct mr_append_opts o = {.want_done = true};
-        enum mr_status e;
-        while ((e = mr_append(q->stream, &m, &o, NULL)) == MR_BUSY) mr_shard_run(q->shard, 100 * 1000 * 1000);
-        if (e != MR_OK) return e;
-    }
-    return wait_done(q, (size_t)count);
+static enum mr_status put_one(struct queue *q, struct mr_bytes text) {
+    struct mr_msg m = {.subject = bytes("jobs"), .payload = text};
+    struct mr_append_opts o = {.want_done = true};
+    enum mr_status e;
+    while ((e = mr_append(q->stream, &m, &o, NULL)) == MR_BUSY) turn(q);
+    if (e != MR_OK) return e;
+    q->asked++;
+    return wait_for(q, WINDOW); /* one write carries all that came in while the last was under way */
 }
 
-static enum mr_status take(struct queue *q) {
+static enum mr_status put(struct queue *q, int count, char **texts) {
+    enum mr_status e = MR_OK;
+    static char line[LINE];
+    for (int i = 0; i < count && e == MR_OK; i++) e = put_one(q, bytes(texts[i]));
+    while (count == 0 && e == MR_OK && fgets(line, sizeof line, stdin))
+        e = put_one(q, (struct mr_bytes){(const uint8_t *)line, strcspn(line, "\n")});
+    enum mr_status rest = wait_for(q, 0);
+    return e == MR_OK ? rest : e;
+}
+
+static enum mr_status take_one(struct queue *q) {
     struct mr_delivery d;
     enum mr_status e;
-    while ((e = mr_consumer_next(q->consumer, now(), 0, 0, &d)) == MR_LATER)
-        mr_shard_run(q->shard, 100 * 1000 * 1000);
-    if (e == MR_NONE) printf("nothing to do\n");
-    if (e != MR_OK) return e == MR_NONE ? MR_OK : e;
+    while ((e = mr_consumer_next(q->consumer, now(), 0, 0, &d)) == MR_LATER) turn(q);
+    if (e != MR_OK) return e;
     printf("%llu %.*s\n", (unsigned long long)d.view.seq, (int)d.view.msg.payload.n,
            (const char *)d.view.msg.payload.p);
     struct mr_ack a = {.kind = MR_ACK, .seq = d.view.seq, .consumer_seq = d.consumer_seq, .want_done = true};
-    e = mr_consumer_ack(q->consumer, &a, now());
-    return e == MR_OK ? wait_done(q, 1) : e;
+    while ((e = mr_consumer_ack(q->consumer, &a, now())) == MR_BUSY) turn(q);
+    if (e != MR_OK) return e;
+    q->asked++;
+    return wait_for(q, WINDOW);
+}
+
+static enum mr_status take(struct queue *q, long count) {
+    enum mr_status e = MR_OK;
+    long taken = 0;
+    for (; taken < count && e == MR_OK; taken++) e = take_one(q);
+    if (e == MR_NONE && taken == 1) printf("nothing to do\n");
+    enum mr_status rest = wait_for(q, 0);
+    return e == MR_OK || e == MR_NONE ? rest : e;
 }
 
 static enum mr_status show(struct queue *q) {
@@ -117,15 +145,16 @@ static enum mr_status show(struct queue *q) {
 
 int main(int argc, char **argv) {
     if (argc < 3) {
-        fprintf(stderr, "usage: %s FOLDER put TEXT... | take | show\n", argv[0]);
+        fprintf(stderr, "usage: %s FOLDER put [TEXT...] | take [COUNT] | show\n", argv[0]);
         return 2;
     }
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what is said is said at once: the next moment may be the last */
     struct queue q = {0};
     enum mr_status e = open_queue(&q, argv[1]);
     if (e == MR_OK && strcmp(argv[2], "put") == 0) {
         e = put(&q, argc - 3, argv + 3);
     } else if (e == MR_OK && strcmp(argv[2], "take") == 0) {
-        e = take(&q);
+        e = take(&q, argc > 3 ? strtol(argv[3], NULL, 10) : 1);
     } else if (e == MR_OK) {
         e = show(&q);
     }

@@ -19,6 +19,8 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* functions share names with structs, as stat() does */
 extern "C" {
 #endif
 
@@ -345,4 +347,5 @@ MR_API enum mr_status mr_consumer_ack(struct mr_consumer *c, const struct mr_ack
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
