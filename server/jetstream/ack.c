@@ -10,6 +10,7 @@
 #include "wire/json.h"
 
 enum { ACK_TOKENS_MAX = 12 };
+#define LOST_SAID_EVERY_NS UINT64_C(10000000000)
 
 static bool decimal(struct span s, uint64_t *out) {
     must(out != NULL);
@@ -72,6 +73,20 @@ int64_t ack_delay_get(struct span rest) {
     return delay;
 }
 
+/* matches nats-server, whose only answer to a confirmed acknowledgement is success: clients take any message
+ * for it, some even a "503", so one that could not be made durable is not answered at all. The client's
+ * request times out, and the message comes again. */
+static void ack_lost(struct js *js, enum mr_status why) {
+    must(why != MR_OK);
+    uint64_t now = js_now(js);
+    js->acks_lost++;
+    if (js->acks_lost_said_ns && now - js->acks_lost_said_ns < LOST_SAID_EVERY_NS) return;
+    log_line(js->host.log, LOG_ERROR, "jetstream: %llu acknowledgement%s to be confirmed not answered: %s",
+             (unsigned long long)js->acks_lost, js->acks_lost == 1 ? "" : "s", mr_status_text(why));
+    js->acks_lost_said_ns = now;
+    js->acks_lost = 0;
+}
+
 /* Hands one to the engine. */
 static void ack_take(struct js_consumer *c, const struct ack_subject *s, struct span reply,
                      struct span payload) {
@@ -98,9 +113,22 @@ static void ack_take(struct js_consumer *c, const struct ack_subject *s, struct 
     if (a.want_done) a.note = js_bytes(reply);
     c->active_ns = js_now(js);
     enum mr_status st = mr_consumer_ack(c->engine, &a, js_wall(js));
+    if (st == MR_BUSY) { /* no room for who wants to know; it counts all the same */
+        ack_lost(js, st);
+        a.want_done = false;
+        st = mr_consumer_ack(c->engine, &a, js_wall(js));
+    }
     if (st != MR_OK && st != MR_LATER)
         log_line(js->host.log, LOG_DEBUG, "jetstream: ack refused: %s", mr_status_text(st));
     if (verb == ACK_NEXT && reply.n) js_next_body(c, reply, rest);
+}
+
+void js_ack_done(struct js *js, const struct mr_done *d) {
+    must(d->kind == MR_DONE_ACK);
+    if (d->status == MR_OK)
+        js_reply(js, js_span(d->note), SPAN_EMPTY, SPAN_EMPTY);
+    else
+        ack_lost(js, d->status);
 }
 
 static struct js_consumer *ack_consumer(struct js *js, struct span path) {

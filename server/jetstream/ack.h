@@ -24,4 +24,6 @@ int64_t ack_delay_get(struct span rest);
 
 enum err js_ack_open(struct js *js) MUST_USE;
 void js_ack_close(struct js *js);
+/* One with a reply is durable, or never will be. */
+void js_ack_done(struct js *js, const struct mr_done *d);
 void js_ack_on_cast(struct js *js, const struct cast *c);

@@ -282,7 +282,7 @@ void api_run_queue(struct js *js) {
 void api_forward(struct api_req *r, unsigned shard, enum api_step step, uint64_t incarnation) {
     struct js *js = r->js;
     if (shard == js->host.self) {
-        must(step == API_APPLY && r->call->apply != NULL);
+        must(step == API_RUN || r->call->apply != NULL);
         r->incarnation = incarnation;
         r->step = step;
         start(r);
@@ -405,7 +405,14 @@ static void answer_later(struct api_req *r, enum api_when when) {
     must(r->resume == NULL);
     struct js *js = r->js;
     r->when = when;
-    enum mr_status s = mr_barrier(js->engine, NULL, (uint64_t)(uintptr_t)r, (struct mr_bytes){NULL, 0});
+    if (r->volatile_only) {
+        answer_durable(r);
+        return;
+    }
+    /* Another log of this shard, slow or failed, is none of this stream's business. */
+    const struct js_stream *of = r->call->names ? js_stream_find(js, r->stream) : NULL;
+    enum mr_status s =
+        mr_barrier(js->engine, of ? of->engine : NULL, (uint64_t)(uintptr_t)r, (struct mr_bytes){NULL, 0});
     if (s == MR_BUSY) {
         list_del(&r->link);
         list_add_tail(&js->api_waiting, &r->link);

@@ -53,10 +53,11 @@ struct api_req {
     struct span subject, reply, hdr, body;
     struct span stream, consumer, rest; /* tokens of the subject */
     enum api_step step;
-    bool again;                         /* it is the oldest of what waits for room, and tried again */
-    bool memory;                        /* APPLY: the stream to be made is one in memory */
-    uint64_t give_up_ns;                /* while it waits for room */
-    uint64_t incarnation;               /* APPLY: of the stream reserved for this request; 0 = none */
+    bool again;           /* it is the oldest of what waits for room, and tried again */
+    bool memory;          /* APPLY: the stream to be made is one in memory */
+    uint64_t give_up_ns;  /* while it waits for room */
+    bool volatile_only;   /* what it changed was in memory, and is gone: no log to wait for */
+    uint64_t incarnation; /* APPLY: of the stream reserved for this request; 0 = none */
     struct text out;
     struct js_error err;
     enum api_when when;

@@ -71,8 +71,10 @@ static bool reserve(struct js *js, const struct stream_cfg *c, unsigned *shard, 
     if (directory_overlaps(&js->dir, entry, c->subjects, c->subjects_n))
         return js_fail(e, JS_SUBJECT_OVERLAP, NULL);
     uint64_t number = ++js->next_incarnation * DIR_SHARDS_MAX;
-    struct dir_entry *fresh =
-        entry ? entry : directory_add(&js->dir, c->name, directory_pick(&js->dir, js->host.shards), number);
+    uint32_t place =
+        entry ? entry->shard : directory_pick(&js->dir, js->host.shards, c->storage == MR_MEMORY);
+    if (place == js->host.shards) return js_fail(e, JS_STREAM_CREATE, mr_status_text(MR_FAILED));
+    struct dir_entry *fresh = entry ? entry : directory_add(&js->dir, c->name, place, number);
     if (!fresh || directory_subjects(fresh, c->subjects, c->subjects_n) != ERR_OK) {
         if (fresh && !entry) directory_remove(&js->dir, fresh);
         return js_fail(e, JS_INSUFFICIENT_RESOURCES, NULL);
@@ -142,6 +144,15 @@ static enum mr_status create_engine(struct js *js, const struct stream_cfg *c, s
     return st == MR_LATER ? MR_OK : st;
 }
 
+/* No log of this shard works any more: another shard is to have the stream. Shard 0 learns it first, so this
+ * happens once a shard. */
+static void create_elsewhere(struct api_req *r) {
+    must(!r->memory);
+    cast_failed(r->js);
+    api_stream_take_back(r);
+    api_forward(r, 0, API_RUN, 0);
+}
+
 static void create_new(struct api_req *r, const struct stream_cfg *c) {
     must(r->incarnation != 0);
     struct js *js = r->js;
@@ -149,6 +160,10 @@ static void create_new(struct api_req *r, const struct stream_cfg *c) {
     struct js_stream *s;
     enum mr_status st = create_engine(js, c, &engine);
     if (api_busy(r, st)) return;
+    if (st == MR_FAILED) {
+        create_elsewhere(r);
+        return;
+    }
     if (st != MR_OK) {
         js_fail(&r->err, st == MR_EXISTS ? JS_STREAM_EXISTS : api_code_of(st, JS_STREAM_CREATE),
                 mr_status_text(st));
@@ -334,6 +349,7 @@ void api_stream_delete_apply(struct api_req *r) {
         return;
     }
     uint64_t incarnation = s->incarnation;
+    r->volatile_only = s->stalls_in == STALL_MEMORY;
     js_stream_drop(s);
     end_reads(js, r->stream);
     r->gone = r->stream;

@@ -114,6 +114,19 @@ void cast_stream_remove(struct js *js, struct span name, uint64_t incarnation) {
     apply_remove(js, &c);
 }
 
+static void apply_failed(struct js *js, unsigned shard) {
+    must(js->host.self == 0 && shard < js->host.shards);
+    js->dir.failed |= UINT64_C(1) << shard;
+}
+
+void cast_failed(struct js *js) {
+    struct cast c = {.kind = CAST_FAILED};
+    if (js->host.self == 0)
+        apply_failed(js, 0);
+    else
+        cast_send(js, 0, &c);
+}
+
 static void parts_of(struct cast *c, struct span bytes) {
     must(bytes.n >= HEAD);
     memcpy(c, bytes.p, HEAD);
@@ -137,6 +150,7 @@ void cast_handle(struct js *js, unsigned from, struct span bytes) {
     case CAST_FLOW: js_push_on_cast(js, &c); return;
     case CAST_ADD: apply_add(js, &c); return;
     case CAST_REMOVE: apply_remove(js, &c); return;
+    case CAST_FAILED: apply_failed(js, from); return;
     case CAST_GATHER: gather_on_ask(js, from, &c); return;
     case CAST_GATHERED: gather_on_answer(js, from, &c); return;
     case CAST_KINDS: break;

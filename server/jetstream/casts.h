@@ -17,6 +17,7 @@ enum cast_kind {
     CAST_ADD,  /* a stream is at `call` (a shard number); part: name, subjects one a line. word: incarnation,
                   max_bytes */
     CAST_REMOVE,   /* a stream is gone; part: name. word: incarnation */
+    CAST_FAILED,   /* to shard 0: this shard's logs take no more streams */
     CAST_GATHER,   /* collect; part: names one a line. word: id */
     CAST_GATHERED, /* the answer; part: text. word: id and numbers */
     CAST_KINDS
@@ -41,3 +42,5 @@ void cast_handle(struct js *js, unsigned from, struct span bytes);
 /* Tells every shard, this one too, where a stream is; or that it is gone. */
 void cast_stream_add(struct js_stream *s);
 void cast_stream_remove(struct js *js, struct span name, uint64_t incarnation);
+/* Tells shard 0 that new streams in files are not for this one any more. */
+void cast_failed(struct js *js);

@@ -69,6 +69,7 @@ struct js {
     uint64_t next_question;
     struct js_consumer *ack_memo;
     uint64_t deliver_round;
+    uint64_t acks_lost, acks_lost_said_ns; /* confirmed ones that got no answer, since it was last said */
     bool closing;
     bool more, paused;     /* after delivery: some have more at once; some wait for their clients */
     bool idle_asked, idle; /* the barrier that js_idle() waits for */

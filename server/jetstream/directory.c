@@ -114,11 +114,13 @@ bool directory_overlaps(const struct directory *d, const struct dir_entry *self,
     return false;
 }
 
-uint32_t directory_pick(const struct directory *d, unsigned shards) {
+uint32_t directory_pick(const struct directory *d, unsigned shards, bool memory) {
     must(shards > 0 && shards <= DIR_SHARDS_MAX);
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < shards; i++)
-        if (d->per_shard[i] < d->per_shard[best]) best = i;
+    uint32_t best = shards;
+    for (uint32_t i = 0; i < shards; i++) {
+        if (!memory && d->failed >> i & 1) continue;
+        if (best == shards || d->per_shard[i] < d->per_shard[best]) best = i;
+    }
     return best;
 }
 

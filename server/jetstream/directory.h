@@ -34,6 +34,7 @@ struct directory {
     size_t per_shard[DIR_SHARDS_MAX];
     size_t active, listed; /* entries in that state; all entries */
     int64_t reserved_memory, reserved_storage;
+    uint64_t failed; /* shards whose logs take no more, a bit each; as far as one has learnt */
 };
 
 void directory_init(struct directory *d, uint64_t seed);
@@ -49,8 +50,8 @@ void directory_reserve(struct directory *d, struct dir_entry *e, bool memory, in
 /* Do any of these meet a subject of another stream? */
 bool directory_overlaps(const struct directory *d, const struct dir_entry *self, const struct span *subjects,
                         size_t n);
-/* The shard with the fewest streams. */
-uint32_t directory_pick(const struct directory *d, unsigned shards);
+/* The shard with the fewest streams, for files among those whose logs work; `shards` when there is none. */
+uint32_t directory_pick(const struct directory *d, unsigned shards, bool memory);
 /* Active entries whose subjects meet filter (empty = all), sorted by name: an array of *n that the caller
  * frees. NULL when memory is out; with no match an array of nothing. */
 struct dir_entry **directory_sorted(const struct directory *d, struct span filter, size_t *n);

@@ -58,7 +58,7 @@ static void on_done(void *ctx, const struct mr_done *done, size_t count) {
         else if (d->kind == MR_DONE_BARRIER && d->tag)
             api_on_durable(js, d->tag, d->status);
         else if (d->kind == MR_DONE_ACK)
-            js_reply(js, d->status == MR_OK ? js_span(d->note) : SPAN_EMPTY, SPAN_EMPTY, SPAN_EMPTY);
+            js_ack_done(js, d);
         else
             js_publish_done(js, d);
     }

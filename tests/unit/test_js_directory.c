@@ -49,10 +49,15 @@ static void picks_the_emptiest(void) {
     struct directory d;
     directory_init(&d, 3);
     (void)add(&d, "A", 0, "a", true);
-    CHECK_EQ(directory_pick(&d, 3), 1);
+    CHECK_EQ(directory_pick(&d, 3, false), 1);
     (void)add(&d, "B", 1, "b", true);
-    CHECK_EQ(directory_pick(&d, 3), 2);
-    CHECK_EQ(directory_pick(&d, 1), 0);
+    CHECK_EQ(directory_pick(&d, 3, false), 2);
+    CHECK_EQ(directory_pick(&d, 1, false), 0);
+    d.failed = 1 << 2;
+    CHECK(directory_pick(&d, 3, false) != 2);
+    CHECK_EQ(directory_pick(&d, 3, true), 2);
+    d.failed = 7;
+    CHECK_EQ(directory_pick(&d, 3, false), 3); /* none */
     directory_deinit(&d);
 }
 
