@@ -103,7 +103,7 @@ struct conns {
     struct map_u64 by_cid;
     struct outbox_pools chunks;
     struct ingest ingest;
-    struct io_timer stall, sweep;
+    struct io_timer stall, sweep, trim;
     uint64_t release_ns; /* when those that are stalled go on in any case */
     bool stuck;          /* the message being published met a client that has stopped reading */
     struct rng rng;

@@ -54,6 +54,7 @@ enum err conns_init(struct conns *cs, struct io *io, struct route *route, const 
     ingest_init(&cs->ingest, at_least(ingest, limits->max_payload));
     cs->stall.on_fire = conns_on_stall;
     cs->sweep.on_fire = conns_on_sweep;
+    cs->trim.on_fire = conns_on_trim;
     random_bytes(&cs->seed, sizeof cs->seed);
     cs->rng.state = cs->seed;
     return ERR_OK;
@@ -75,6 +76,7 @@ void conns_deinit(struct conns *cs) {
     must(list_empty(&cs->retired));
     io_timer_cancel(cs->io, &cs->stall);
     io_timer_cancel(cs->io, &cs->sweep);
+    io_timer_cancel(cs->io, &cs->trim);
     outbox_pools_deinit(&cs->chunks);
     ingest_deinit(&cs->ingest);
     map_u64_deinit(&cs->by_cid);
@@ -91,6 +93,7 @@ void conns_flush(struct conns *cs) {
         must(c->phase == CONN_OPEN);
         conn_flush(c);
     }
+    conns_arm_trim(cs);
 }
 
 void conns_lame_duck(struct conns *cs) {

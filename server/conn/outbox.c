@@ -12,31 +12,47 @@
 
 #include "base/must.h"
 
+/* What the pools keep, in chunks (1 MiB and 512 KiB), and how many they give back at a time. */
+enum { KEEP_LARGE = 32, KEEP_SMALL = 128, TRIM_MAX = 32 };
+
 struct outbox_chunk {
     struct outbox_chunk *next;
     uint32_t start, end, cap; /* bytes not yet sent: [start, end) */
     uint8_t data[];
 };
 
+static_must(sizeof(struct outbox_chunk) == OUTBOX_HEAD);
+
 void outbox_pools_init(struct outbox_pools *p, uint64_t bytes_max) {
     must(bytes_max > 0);
     size_t large = bytes_max / OUTBOX_CHUNK, small = bytes_max / 4 / OUTBOX_CHUNK_SMALL;
-    pool_init(&p->large, sizeof(struct outbox_chunk) + OUTBOX_CHUNK, 16, large > 16 ? large : 16);
-    pool_init(&p->small, OUTBOX_CHUNK_SMALL, 32, small > 32 ? small : 32);
+    slab_init(&p->large, OUTBOX_CHUNK, large > 16 ? large : 16);
+    slab_init(&p->small, OUTBOX_CHUNK_SMALL, small > 32 ? small : 32);
 }
 
 void outbox_pools_deinit(struct outbox_pools *p) {
-    pool_deinit(&p->large);
-    pool_deinit(&p->small);
+    slab_deinit(&p->large);
+    slab_deinit(&p->small);
+}
+
+static bool spare(const struct slab *s, size_t keep) { return s->free_n - s->cold > keep; }
+
+bool outbox_pools_spare(const struct outbox_pools *p) {
+    return spare(&p->large, KEEP_LARGE) || spare(&p->small, KEEP_SMALL);
+}
+
+bool outbox_pools_trim(struct outbox_pools *p) {
+    bool more = slab_trim(&p->large, KEEP_LARGE, TRIM_MAX);
+    return slab_trim(&p->small, KEEP_SMALL, TRIM_MAX) || more;
 }
 
 static struct outbox_chunk *chunk_take(struct outbox *ob, size_t n, bool small) {
     struct outbox_chunk *c = NULL;
-    size_t cap = OUTBOX_CHUNK_SMALL - sizeof *c;
-    if (small && n <= cap) c = pool_take(&ob->pools->small);
+    size_t cap = OUTBOX_CHUNK_SMALL - OUTBOX_HEAD;
+    if (small && n <= cap) c = slab_take(&ob->pools->small);
     if (!c) {
-        cap = OUTBOX_CHUNK;
-        c = pool_take(&ob->pools->large);
+        cap = OUTBOX_CHUNK - OUTBOX_HEAD;
+        c = slab_take(&ob->pools->large);
     }
     if (!c) return NULL;
     must(n <= cap);
@@ -46,7 +62,7 @@ static struct outbox_chunk *chunk_take(struct outbox *ob, size_t n, bool small) 
 
 static void chunk_give(struct outbox *ob, struct outbox_chunk *c) {
     must(c->start <= c->end && c->end <= c->cap);
-    pool_give(c->cap == OUTBOX_CHUNK ? &ob->pools->large : &ob->pools->small, c);
+    slab_give(c->cap == OUTBOX_CHUNK - OUTBOX_HEAD ? &ob->pools->large : &ob->pools->small, c);
 }
 
 static void chain(struct outbox *ob, struct outbox_chunk *c) {
@@ -130,7 +146,7 @@ enum err outbox_put(struct outbox *ob, const void *p, size_t n) {
 }
 
 enum err outbox_reserve(struct outbox *ob, size_t n, uint8_t **room) {
-    must(n <= OUTBOX_CHUNK);
+    must(n <= OUTBOX_CHUNK - OUTBOX_HEAD);
     if (n > ob->pending_max || ob->pending > ob->pending_max - n) return ERR_LIMIT;
     if (room_left(ob) < n) {
         struct outbox_chunk *c = chunk_take(ob, n, !ob->first);

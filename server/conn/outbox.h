@@ -1,8 +1,9 @@
 /* outbox.h - bytes on their way to one socket: a bounded chain of chunks from the shard's pools, one send in
  * flight. What is put here leaves at the tick's end (outbox_flush), gathered into one submission.
  *
- * An empty outbox holds no memory. The first chunk of a chain is a small one, so that a message to each of
- * many connections costs pages, not megabytes; the rest are large. */
+ * An empty outbox holds no memory, and the pools give theirs back to the kernel when nobody needed it for a
+ * second. The first chunk of a chain is a small one, so that a message to each of many connections costs
+ * pages, not megabytes; the rest are large. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,18 +11,22 @@
 
 #include "base/err.h"
 #include "base/list.h"
-#include "base/mem.h"
+#include "base/slab.h"
 #include "io/io.h"
 
-enum { OUTBOX_CHUNK = 32768, OUTBOX_CHUNK_SMALL = 4096, OUTBOX_IOV = 16 };
+enum { OUTBOX_CHUNK = 32768, OUTBOX_CHUNK_SMALL = 4096, OUTBOX_HEAD = 24, OUTBOX_IOV = 16 };
 
 /* A shard's chunks. */
 struct outbox_pools {
-    struct pool small, large;
+    struct slab small, large;
 };
 /* bytes_max: what all chunks together may hold. */
 void outbox_pools_init(struct outbox_pools *p, uint64_t bytes_max);
 void outbox_pools_deinit(struct outbox_pools *p);
+/* Is there memory that may not be needed any more? Then call outbox_pools_trim() in a while; it gives back, a
+ * little at a time, what was not needed since the last call. True: call again soon. */
+bool outbox_pools_spare(const struct outbox_pools *p);
+bool outbox_pools_trim(struct outbox_pools *p);
 
 struct outbox_chunk;
 struct outbox {
@@ -43,8 +48,8 @@ void outbox_init(struct outbox *ob, struct io *io, struct outbox_pools *pools, s
 enum err outbox_put(struct outbox *ob, const void *p, size_t n) MUST_USE;
 /* As outbox_put for several pieces, all or nothing. */
 enum err outbox_putv(struct outbox *ob, const struct iovec *v, size_t count) MUST_USE;
-/* Contiguous room for n <= OUTBOX_CHUNK bytes, to be filled at once and committed with the length used (0 is
- * fine). */
+/* Contiguous room for n <= OUTBOX_CHUNK - OUTBOX_HEAD bytes, to be filled at once and committed with the
+ * length used (0 is fine). */
 enum err outbox_reserve(struct outbox *ob, size_t n, uint8_t **room) MUST_USE;
 void outbox_commit(struct outbox *ob, size_t used);
 /* Moving to another shard's pools. Takes all bytes out into a block the caller frees; no send is in flight.

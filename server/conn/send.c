@@ -11,8 +11,10 @@
 #include "wire/emit.h"
 #include "wire/gotime.h"
 
-#define STALL_NS 10000000u
-#define SWEEP_NS 1000000000u
+#define STALL_NS     10000000u
+#define TRIM_NS      1000000000u /* memory not needed for so long goes back */
+#define TRIM_MORE_NS 5000000u
+#define SWEEP_NS     1000000000u
 
 /* --- slow consumers --- */
 
@@ -158,6 +160,20 @@ void conn_unstall(struct conn *c) {
 
 void conns_arm_stall(struct conns *cs) {
     if (cs->stall.deadline_ns == 0) io_timer_set(cs->io, &cs->stall, io_now(cs->io) + STALL_NS);
+}
+
+void conns_arm_trim(struct conns *cs) {
+    if (cs->trim.deadline_ns == 0 && outbox_pools_spare(&cs->chunks))
+        io_timer_set(cs->io, &cs->trim, io_now(cs->io) + TRIM_NS);
+}
+
+void conns_on_trim(struct io_timer *t) {
+    struct conns *cs = container_of(t, struct conns, trim);
+    must(t->on_fire == conns_on_trim);
+    if (outbox_pools_trim(&cs->chunks))
+        io_timer_set(cs->io, t, io_now(cs->io) + TRIM_MORE_NS);
+    else
+        conns_arm_trim(cs);
 }
 
 void conns_on_stall(struct io_timer *t) {

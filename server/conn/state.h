@@ -110,6 +110,8 @@ void conn_flush(struct conn *c);
 void conn_on_sent(struct outbox *ob, enum err e);
 void conns_on_sweep(struct io_timer *t);
 void conns_on_stall(struct io_timer *t);
+void conns_on_trim(struct io_timer *t);
+void conns_arm_trim(struct conns *cs);  /* memory for outboxes is looked at in a while */
 void conn_unstall(struct conn *c);      /* it does not lag any more, or is on its way out */
 void conns_arm_stall(struct conns *cs); /* parked publishers are let go on soon, whatever else happens */
 

@@ -49,7 +49,7 @@ static void close_pair(struct pair *p) {
     if (p->ob.send.busy) io_stop(p->io, &p->ob.send);
     while (p->ob.send.busy) tick(p);
     outbox_deinit(&p->ob);
-    CHECK_EQ(p->pools.small.used + p->pools.large.used, 0);
+    CHECK_EQ(slab_used(&p->pools.small) + slab_used(&p->pools.large), 0);
     outbox_pools_deinit(&p->pools);
     close(p->ob.send.fd);
     if (p->peer >= 0) close(p->peer);
@@ -95,7 +95,7 @@ static void random_puts(void) {
             break;
         }
         default:
-            if (n > OUTBOX_CHUNK / 2) n = OUTBOX_CHUNK / 2;
+            if (n > OUTBOX_CHUNK / 2 - OUTBOX_HEAD) n = OUTBOX_CHUNK / 2 - OUTBOX_HEAD;
             e = outbox_reserve(&p.ob, n * 2, &room); /* more than is used */
             if (e) break;
             memcpy(room, data, n);
@@ -116,7 +116,7 @@ static void random_puts(void) {
     taken += take(&p, taken);
     CHECK_EQ(taken, put);
     CHECK(put > 1 << 20);
-    CHECK_EQ(p.pools.small.used + p.pools.large.used, 0); /* an empty outbox holds nothing */
+    CHECK_EQ(slab_used(&p.pools.small) + slab_used(&p.pools.large), 0); /* an empty outbox holds nothing */
     CHECK_EQ(p.last, ERR_OK);
     close_pair(&p);
 }
@@ -129,7 +129,7 @@ static void all_or_nothing(void) {
     make(data, 0, sizeof data);
     CHECK_EQ(outbox_put(&p.ob, data, 60000), ERR_OK);
     CHECK_EQ(outbox_put(&p.ob, data, 40001), ERR_LIMIT);
-    CHECK_EQ(outbox_reserve(&p.ob, 32768, &room), ERR_OK);
+    CHECK_EQ(outbox_reserve(&p.ob, OUTBOX_CHUNK - OUTBOX_HEAD, &room), ERR_OK);
     struct iovec v[] = {{data, 40000}, {data, 1}};
     CHECK_EQ(outbox_putv(&p.ob, v, 2), ERR_LIMIT);
     CHECK_EQ(p.ob.pending, 60000);
@@ -147,12 +147,12 @@ static void the_first_chunk_is_small(void) {
     struct pair p;
     open_pair(&p, 1 << 20, 8 << 20);
     CHECK_EQ(outbox_put(&p.ob, "x", 1), ERR_OK);
-    CHECK_EQ(p.pools.small.used, 1);
-    CHECK_EQ(p.pools.large.used, 0);
+    CHECK_EQ(slab_used(&p.pools.small), 1);
+    CHECK_EQ(slab_used(&p.pools.large), 0);
     static uint8_t data[5000];
     CHECK_EQ(outbox_put(&p.ob, data, sizeof data), ERR_OK);
-    CHECK_EQ(p.pools.small.used, 1);
-    CHECK_EQ(p.pools.large.used, 1);
+    CHECK_EQ(slab_used(&p.pools.small), 1);
+    CHECK_EQ(slab_used(&p.pools.large), 1);
     close_pair(&p);
 }
 
@@ -163,7 +163,7 @@ static void memory_runs_out(void) {
     make(data, 0, sizeof data);
     CHECK_EQ(outbox_put(&p.ob, data, sizeof data), ERR_NOMEM);
     CHECK_EQ(p.ob.pending, 0);
-    CHECK_EQ(p.pools.large.used, 0); /* what it had taken is back */
+    CHECK_EQ(slab_used(&p.pools.large), 0); /* what it had taken is back */
     CHECK_EQ(outbox_put(&p.ob, data, 100000), ERR_OK);
     CHECK_EQ(outbox_put(&p.ob, data, sizeof data), ERR_NOMEM);
     outbox_flush(&p.ob);
@@ -191,11 +191,11 @@ static void dropped_while_sending(void) {
     open_pair(&p, 64 << 20, 64 << 20);
     p.go_on = false;
     block(&p);
-    size_t held = p.pools.large.used;
+    size_t held = slab_used(&p.pools.large);
     CHECK(p.ob.sending < p.ob.pending);
     outbox_drop(&p.ob);
-    CHECK(p.pools.large.used < held);
-    CHECK(p.pools.large.used * OUTBOX_CHUNK + OUTBOX_CHUNK_SMALL >= p.ob.sending);
+    CHECK(slab_used(&p.pools.large) < held);
+    CHECK(slab_used(&p.pools.large) * OUTBOX_CHUNK + OUTBOX_CHUNK_SMALL >= p.ob.sending);
     CHECK(p.ob.send.busy);
     CHECK(!outbox_idle(&p.ob));
     io_stop(p.io, &p.ob.send);
@@ -266,5 +266,39 @@ static void carry_budget(void) {
     ingest_deinit(&in);
 }
 
-CHECK_MAIN(CASE(random_puts), CASE(all_or_nothing), CASE(the_first_chunk_is_small), CASE(memory_runs_out),
-           CASE(dropped_while_sending), CASE(the_peer_goes), CASE(carry_in_order), CASE(carry_budget))
+/* What a slow reader made the pools take goes back once it is gone and a while has passed, a little at a
+ * time. */
+static void memory_goes_back(void) {
+    struct pair p;
+    open_pair(&p, 64 << 20, 64 << 20);
+    CHECK(!outbox_pools_spare(&p.pools));
+    size_t n = 32 << 20;
+    uint8_t *bytes = calloc(1, n);
+    CHECK_EQ(outbox_put(&p.ob, bytes, n), ERR_OK);
+    size_t most = slab_bytes(&p.pools.large);
+    CHECK(most >= n);
+    CHECK(!outbox_pools_spare(&p.pools));
+    CHECK(!outbox_pools_trim(&p.pools)); /* all in use */
+    CHECK_EQ(slab_bytes(&p.pools.large), most);
+    outbox_drop(&p.ob);
+    CHECK(outbox_pools_spare(&p.pools));
+    CHECK(!outbox_pools_trim(&p.pools)); /* needed a moment ago */
+    CHECK_EQ(slab_bytes(&p.pools.large), most);
+    int calls = 1;
+    size_t before = most;
+    for (; outbox_pools_trim(&p.pools); calls++) {
+        CHECK(before - slab_bytes(&p.pools.large) <= 1 << 20);
+        before = slab_bytes(&p.pools.large);
+    }
+    CHECK(calls > 16);
+    CHECK(slab_bytes(&p.pools.large) <= 1 << 20);
+    CHECK(!outbox_pools_spare(&p.pools));
+    CHECK_EQ(outbox_put(&p.ob, bytes, n), ERR_OK); /* and can be had again */
+    outbox_drop(&p.ob);
+    free(bytes);
+    close_pair(&p);
+}
+
+CHECK_MAIN(CASE(memory_goes_back), CASE(random_puts), CASE(all_or_nothing), CASE(the_first_chunk_is_small),
+           CASE(memory_runs_out), CASE(dropped_while_sending), CASE(the_peer_goes), CASE(carry_in_order),
+           CASE(carry_budget))
