@@ -37,9 +37,9 @@ static enum mr_status known_id(struct stream *st, const struct mr_append_opts *o
 }
 
 /* Would replacing the subject's oldest message make enough room? */
-static bool replaces(struct stream *st, const struct subject *s, uint64_t size) {
-    must(s->count > 0);
-    const struct index_entry *e = index_get(&st->index, s->first);
+static bool replaces(struct stream *st, uint32_t id, uint64_t size) {
+    must(id != SUBJECT_NONE);
+    const struct index_entry *e = index_get(&st->index, stream_first_same(st, id));
     must(e);
     return stream_entry_size(st, e) >= size;
 }
@@ -55,7 +55,7 @@ static enum mr_status discard_new(struct stream *st, const struct mr_msg *m, boo
     if (full && c->discard_new_per_subject && !rollup) return MR_MAX_PER_SUBJECT;
     if (c->max_msgs > 0 && st->msgs >= (uint64_t)c->max_msgs && !full) return MR_MAX_MSGS;
     uint64_t size = stream_msg_size(c->storage, m->subject.n, m->hdr.n, m->payload.n);
-    if (c->max_bytes > 0 && st->bytes + size > (uint64_t)c->max_bytes && !(full && replaces(st, s, size)))
+    if (c->max_bytes > 0 && st->bytes + size > (uint64_t)c->max_bytes && !(full && replaces(st, id, size)))
         return MR_MAX_BYTES;
     return MR_OK;
 }

@@ -74,7 +74,7 @@ static void put_ids(struct codec_buf *b, const struct stream *st) {
     size_t begin = 0;
     if (st->dedupe.len > IDS_MAX) at = st->dedupe.len - IDS_MAX;
     while (dedupe_next(&st->dedupe, &at, &k, &seq, &ts)) {
-        if (index_get(&st->index, seq)) continue;
+        if (index_has(&st->index, seq)) continue;
         if (n++ == 0) begin = tlv_begin(b, TAG_IDS);
         tlv_raw(b, k.h, sizeof k.h);
         tlv_varint(b, seq - last_seq);

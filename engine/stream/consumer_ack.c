@@ -114,7 +114,7 @@ bool consumer_ack(struct consumer *c, enum mr_ack_kind kind, uint64_t seq, uint6
 /* The message before it may be the last of its subject now. */
 static bool leaves_another(struct consumer *c, uint64_t seq) {
     must(seq > 0);
-    must(stream_get(c->st, seq, false));
+    must(stream_has(c->st, seq, false));
     if (seq > c->last_per_subject_until) return false;
     uint64_t before = stream_prev_same(c->st, seq);
     return before >= c->next_seq && before > 0;
@@ -162,11 +162,11 @@ void consumer_drop_missing(struct consumer *c) {
     struct pending_set *s = &c->pending;
     for (uint32_t i = s->order.head, next; i != PENDING_NONE; i = next) {
         next = pending_at(s, i)->newer;
-        if (!stream_get(c->st, pending_at(s, i)->seq, false)) consumer_settle(c, i);
+        if (!stream_has(c->st, pending_at(s, i)->seq, false)) consumer_settle(c, i);
     }
     for (uint32_t i = s->gone.head, next; i != PENDING_NONE; i = next) {
         next = pending_at(s, i)->after;
-        if (!stream_get(c->st, pending_at(s, i)->seq, false)) consumer_drop(c, i);
+        if (!stream_has(c->st, pending_at(s, i)->seq, false)) consumer_drop(c, i);
     }
 }
 

@@ -15,7 +15,7 @@ static uint32_t next_again(struct consumer *c) {
     while (s->queue.head != PENDING_NONE) {
         uint32_t i = s->queue.head;
         const struct pending *p = pending_at(s, i);
-        if (!stream_get(c->st, p->seq, false))
+        if (!stream_has(c->st, p->seq, false))
             consumer_settle(c, i);
         else if (max > 0 && (uint64_t)p->redelivered + 2 > (uint64_t)max)
             consumer_exceed(c, i, (uint64_t)p->redelivered + 1, p->redelivered + 1);
@@ -160,7 +160,7 @@ void consumer_skip(struct consumer *c, const struct choice *choice, int64_t now)
     consumer_clock(c, now);
     if (choice->kind == CHOICE_NEW) {
         if (choice->seq < c->next_seq) return;
-        if (stream_get(c->st, choice->seq, false))
+        if (stream_has(c->st, choice->seq, false))
             passed(c, choice->seq);
         else
             c->next_seq = choice->seq + 1;

@@ -35,7 +35,8 @@ enum page_kind {
     PAGE_SUBJECTS,  /* 256 subjects */
     PAGE_DEDUPE,    /* 1024 message ids */
 };
-/* Images of PAGE_INDEX and PAGE_GROUP are never larger; the other kinds and heads can be, by long subjects. */
+/* Images of PAGE_INDEX and PAGE_GROUP are never larger; the other kinds and heads can be, by long subjects.
+ */
 enum { PAGE_IMAGE_MAX = 32 << 10 };
 
 /* Goes into the record of the image, so that who meets the record can ask for it. */
@@ -80,8 +81,8 @@ void stream_rebuilt(struct stream *st, const struct stream_put *p);
 bool stream_changed(const struct stream *st);
 /* The state as of now is what will be written. ERR_NOMEM: no cut. */
 enum err stream_cut(struct stream *st) MUST_USE;
-/* The next image that is due: ERR_OK; place it, then ask on. ERR_NONE: no more. ERR_NOMEM, ERR_CORRUPT (a page
- * that must be copied cannot be read any more): give the cut up. Replaces the buffer's content. */
+/* The next image that is due: ERR_OK; place it, then ask on. ERR_NONE: no more. ERR_NOMEM, ERR_CORRUPT (a
+ * page that must be copied cannot be read any more): give the cut up. Replaces the buffer's content. */
 enum err stream_cut_next(struct stream *st, struct codec_buf *out, struct page_key *key) MUST_USE;
 /* The image given last lies here now. size: its bytes, as they were given. */
 void stream_cut_placed(struct stream *st, struct page_key key, uint64_t loc, uint32_t size);

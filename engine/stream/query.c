@@ -9,6 +9,11 @@ static uint64_t end_of(const struct stream *st, bool visible_only) {
     return visible_only && st->visible_seq < st->last_seq ? st->visible_seq : st->last_seq;
 }
 
+bool stream_has(const struct stream *st, uint64_t seq, bool visible_only) {
+    must(st);
+    return seq > 0 && seq <= end_of(st, visible_only) && index_has(&st->index, seq);
+}
+
 const struct index_entry *stream_get(const struct stream *st, uint64_t seq, bool visible_only) {
     must(st);
     if (seq == 0 || seq > end_of(st, visible_only)) return NULL;
@@ -17,56 +22,17 @@ const struct index_entry *stream_get(const struct stream *st, uint64_t seq, bool
 
 /* ------------------------------------------------------------------------------------------------ next */
 
-/* Along the subject's list, from whichever end is nearer to `from`. */
-static uint64_t next_on_list(struct stream *st, const struct subject *s, uint64_t from) {
-    must(s->count > 0);
-    must(s->first <= s->last);
-    if (from <= s->first) return s->first;
-    if (from > s->last) return 0;
-    uint64_t seq;
-    if (from - s->first < s->last - from) {
-        for (seq = s->first; seq < from;) seq = stream_next_same(st, seq);
-        return seq;
-    }
-    uint64_t before = s->last;
-    for (seq = before; before >= from;) {
-        seq = before;
-        before = stream_prev_same(st, seq);
-    }
-    return seq;
-}
-
-/* Along the index, until a message of this subject. */
-static uint64_t next_in_index(const struct stream *st, uint32_t id, uint64_t from, uint64_t steps) {
-    must(id != SUBJECT_NONE);
-    uint64_t seq = index_next(&st->index, from, st->last_seq);
-    while (seq && steps-- && index_get(&st->index, seq)->subject != id)
-        seq = index_next(&st->index, seq + 1, st->last_seq);
-    return seq && index_get(&st->index, seq)->subject == id ? seq : 0;
-}
-
 static uint64_t next_literal(struct stream *st, uint64_t from, struct span subject) {
     must(subject.n > 0);
-    enum { NEAR = 64 };
     uint32_t id = subjects_find(&st->subjects, subject);
     if (id == SUBJECT_NONE) return 0;
-    const struct subject *s = subjects_at(&st->subjects, id);
-    if (from > s->first && from <= s->last) {
-        uint64_t near = next_in_index(st, id, from, NEAR);
-        if (near) return near;
-    }
-    return next_on_list(st, s, from);
+    if (from <= subjects_at(&st->subjects, id)->first) return stream_first_same(st, id);
+    return stream_find_same(st, id, from);
 }
 
-/* Remembers for a few subjects whether they match, so that a scan does not compare each message. */
-struct memo {
-    uint32_t id[64]; /* + 1 */
-    bool match[64];
-};
-
-static bool memo_match(struct memo *m, const struct stream *st, uint32_t id, struct span filter) {
+bool memo_match(struct memo *m, const struct stream *st, uint32_t id, struct span filter) {
     must(id != SUBJECT_NONE);
-    uint32_t at = id % 64;
+    uint32_t at = id % MEMO;
     if (m->id[at] != id + 1) {
         m->id[at] = id + 1;
         m->match[at] = subject_match(subjects_name(&st->subjects, id), filter);
@@ -107,7 +73,8 @@ uint64_t stream_seq_last(struct stream *st, struct span filter, bool visible_onl
     uint32_t at = 0, id;
     while ((id = subjects_next(&st->subjects, filter, &at)) != SUBJECT_NONE) {
         uint64_t seq = subjects_at(&st->subjects, id)->last;
-        while (seq > to) seq = stream_prev_same(st, seq);
+        if (seq <= found) continue;
+        if (seq > to) seq = stream_find_same_back(st, id, to);
         if (seq > found) found = seq;
     }
     return found;
@@ -115,20 +82,8 @@ uint64_t stream_seq_last(struct stream *st, struct span filter, bool visible_onl
 
 uint64_t stream_seq_at(const struct stream *st, int64_t ts) {
     must(st);
-    uint64_t low = st->first_seq, high = st->last_seq + 1, found = st->last_seq + 1;
-    while (low < high) {
-        uint64_t mid = low + (high - low) / 2;
-        uint64_t seq = index_next(&st->index, mid, high - 1);
-        if (seq == 0) {
-            high = mid;
-        } else if (index_get(&st->index, seq)->ts >= ts) {
-            found = seq;
-            high = mid;
-        } else {
-            low = seq + 1;
-        }
-    }
-    return found;
+    uint64_t seq = index_seq_at(&st->index, ts);
+    return seq ? seq : st->last_seq + 1;
 }
 
 /* ------------------------------------------------------------------------------------------------ lists */
@@ -142,7 +97,8 @@ void stream_subjects(struct stream *st, struct span filter,
     while ((id = subjects_next(&st->subjects, filter, &at)) != SUBJECT_NONE) {
         const struct subject *s = subjects_at(&st->subjects, id);
         must(s->count > 0);
-        if (!fn(ctx, bytes_of_span(subjects_name(&st->subjects, id)), s->count, s->first, s->last)) return;
+        uint64_t first = stream_first_same(st, id);
+        if (!fn(ctx, bytes_of_span(subjects_name(&st->subjects, id)), s->count, first, s->last)) return;
     }
 }
 

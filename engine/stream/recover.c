@@ -85,6 +85,7 @@ enum err stream_load(struct stream *st, struct span record) {
     }
     take_state(st, &img);
     st->blank = false;
+    stream_list_subjects(st);
     return ERR_OK;
 }
 
@@ -116,7 +117,7 @@ enum err stream_replay(struct stream *st, const struct stream_put *p) {
 
 static enum err insert_late(struct stream *st, const struct stream_put *p) {
     must(st->recovering);
-    must(!index_get(&st->index, p->seq));
+    must(!index_has(&st->index, p->seq));
     enum err e = stream_reserve(st, p->seq, p->subject, SPAN_EMPTY);
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
@@ -130,9 +131,8 @@ static enum err insert_late(struct stream *st, const struct stream_put *p) {
 enum err stream_moved(struct stream *st, const struct stream_put *p) {
     must(st && p);
     if (!put_ok(p)) return ERR_CORRUPT;
-    struct index_entry *e = index_get(&st->index, p->seq);
-    if (e) {
-        e->loc = p->loc;
+    if (index_has(&st->index, p->seq)) {
+        index_move(&st->index, p->seq, p->loc);
         return ERR_OK;
     }
     if (!st->recovering || (!st->blank && p->seq > st->last_seq)) return ERR_NONE;
@@ -141,7 +141,7 @@ enum err stream_moved(struct stream *st, const struct stream_put *p) {
 
 void stream_replay_delete(struct stream *st, uint64_t seq) {
     must(st && st->recovering);
-    if (stream_get(st, seq, false)) stream_remove(st, seq, REMOVED_DELETE);
+    if (stream_has(st, seq, false)) stream_remove(st, seq, REMOVED_DELETE);
 }
 
 enum err stream_replay_purge(struct stream *st, struct span record) {

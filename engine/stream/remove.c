@@ -13,7 +13,7 @@ static void limit_subject(struct stream *st, uint32_t id) {
     int64_t max = st->conf.c.max_msgs_per_subject;
     if (max <= 0) return;
     const struct subject *s = subjects_at(&st->subjects, id);
-    while (s->count > (uint64_t)max) stream_remove(st, s->first, REMOVED_LIMIT);
+    while (s->count > (uint64_t)max) stream_remove(st, stream_first_same(st, id), REMOVED_LIMIT);
 }
 
 void stream_limit(struct stream *st, uint32_t subject) {
@@ -29,9 +29,21 @@ void stream_limit(struct stream *st, uint32_t subject) {
 
 void stream_limit_subjects(struct stream *st) {
     must(st && !st->blank);
+    uint64_t max = (uint64_t)st->conf.c.max_msgs_per_subject, over = 0;
     if (st->conf.c.max_msgs_per_subject <= 0) return;
     uint32_t at = 0, id;
-    while ((id = subjects_next(&st->subjects, SPAN_EMPTY, &at)) != SUBJECT_NONE) limit_subject(st, id);
+    while ((id = subjects_next(&st->subjects, SPAN_EMPTY, &at)) != SUBJECT_NONE) {
+        uint64_t n = subjects_at(&st->subjects, id)->count;
+        if (n > max) over += n - max;
+    }
+    /* One walk for all subjects, from the oldest message on. */
+    for (uint64_t seq = st->first_seq; over; seq++) {
+        seq = index_next(&st->index, seq, st->last_seq);
+        must(seq);
+        if (subjects_at(&st->subjects, index_get(&st->index, seq)->subject)->count <= max) continue;
+        stream_remove(st, seq, REMOVED_LIMIT);
+        over--;
+    }
 }
 
 size_t stream_expire(struct stream *st, int64_t now, size_t budget) {
@@ -56,11 +68,11 @@ enum mr_status stream_may_delete(const struct stream *st, uint64_t seq) {
     must(st);
     if (st->conf.c.sealed) return MR_SEALED;
     if (st->conf.c.deny_delete) return MR_DENIED;
-    return stream_get(st, seq, false) ? MR_OK : MR_NONE;
+    return stream_has(st, seq, false) ? MR_OK : MR_NONE;
 }
 
 void stream_delete(struct stream *st, uint64_t seq) {
-    must(st && stream_get(st, seq, false));
+    must(st && stream_has(st, seq, false));
     stream_remove(st, seq, REMOVED_DELETE);
 }
 
@@ -119,12 +131,26 @@ enum mr_status stream_plan_purge(struct stream *st, struct span filter, uint64_t
 static uint64_t purge_subject(struct stream *st, uint32_t id, uint64_t below) {
     must(id != SUBJECT_NONE);
     must(below > 0);
-    uint64_t n = 0, seq = subjects_at(&st->subjects, id)->first;
-    while (seq && seq < below) {
-        uint64_t next = stream_next_same(st, seq);
+    uint64_t n = 0, seq = 0;
+    for (uint32_t left = subjects_at(&st->subjects, id)->count; left; left--) {
+        seq = stream_find_same(st, id, seq + 1);
+        if (seq == 0 || seq >= below) break;
         stream_remove(st, seq, REMOVED_PURGE);
-        seq = next;
         n++;
+    }
+    return n;
+}
+
+/* One walk for all subjects that match. */
+static uint64_t purge_matching(struct stream *st, const struct stream_purge *p) {
+    must(p->filter.n > 0 && p->below > 0);
+    uint64_t n = 0, left = matching(st, p->filter), seq = st->first_seq;
+    struct memo m = {0};
+    for (; left && (seq = index_next(&st->index, seq, p->below - 1)) != 0; seq++) {
+        if (!memo_match(&m, st, index_get(&st->index, seq)->subject, p->filter)) continue;
+        stream_remove(st, seq, REMOVED_PURGE);
+        n++;
+        left--;
     }
     return n;
 }
@@ -148,9 +174,11 @@ uint64_t stream_purge(struct stream *st, const struct stream_purge *p) {
     must(p->below > 0);
     if (is_all(p->filter)) return purge_all(st, p->below);
     uint64_t n = 0;
-    uint32_t at = 0, id;
-    while ((id = subjects_next(&st->subjects, p->filter, &at)) != SUBJECT_NONE)
-        n += purge_subject(st, id, p->below);
+    uint32_t id = SUBJECT_NONE;
+    if (subject_has_wildcard(p->filter))
+        n = purge_matching(st, p);
+    else if ((id = subjects_find(&st->subjects, p->filter)) != SUBJECT_NONE)
+        n = purge_subject(st, id, p->below);
     must_slow(stream_is_sound(st));
     return n;
 }
@@ -160,6 +188,6 @@ void stream_rollup(struct stream *st, uint32_t subject, enum mr_rollup rollup) {
     must(st->msgs > 0);
     if (rollup == MR_ROLLUP_ALL)
         purge_all(st, st->last_seq);
-    else if (index_get(&st->index, st->last_seq))
+    else if (index_has(&st->index, st->last_seq))
         purge_subject(st, subject, st->last_seq);
 }

@@ -1,22 +1,33 @@
 #include "stream/sound.h"
 
+#include <stdlib.h>
+
 #include "base/must.h"
 #include "stream/consumer_core.h"
 
 /* ------------------------------------------------------------------------------------------------ stream */
 
-static void check_subject(const struct stream *st, uint32_t id) {
+struct seen {
+    uint64_t first, last;
+    uint32_t count;
+};
+
+static void check_subject(const struct stream *st, uint32_t id, const struct seen *n) {
     const struct subject *s = subjects_at(&st->subjects, id);
-    uint64_t n = 0, last = 0;
-    for (uint64_t seq = s->first; seq; seq = stream_next_same(st, seq)) {
-        const struct index_entry *e = index_get(&st->index, seq);
-        must(e && e->subject == id);
-        must(stream_prev_same(st, seq) == last);
-        last = seq;
-        n++;
+    if (s->size == 0) {
+        must(n->count == 0);
+        return;
     }
-    must(n == s->count);
-    must(last == s->last);
+    must(s->count == n->count && s->last == n->last);
+    must(s->exact ? s->first == n->first : s->first <= n->first);
+    must(s->exact || (s->count > 1 && !st->subjects.listed));
+}
+
+static void check_entry(const struct stream *st, uint32_t id, uint64_t seq, struct seen *n) {
+    must(seq > n->last);
+    if (n->last && st->subjects.listed) must(subjects_seq_from(&st->subjects, id, n->last + 1) == seq);
+    if (n->count++ == 0) n->first = seq;
+    n->last = seq;
 }
 
 static void check_bounds(const struct stream *st) {
@@ -31,17 +42,22 @@ static void check_bounds(const struct stream *st) {
 bool stream_is_sound(const struct stream *st) {
     must(st);
     check_bounds(st);
-    uint64_t msgs = 0, bytes = 0, subjects = 0;
-    for (uint32_t id = 0; id < st->subjects.items_len; id++) {
-        if (st->subjects.items[id].size == 0) continue;
-        check_subject(st, id);
-        msgs += st->subjects.items[id].count;
-        subjects++;
-    }
+    uint64_t bytes = 0, subjects = 0;
+    struct seen *seen = calloc(st->subjects.items_len + 1u, sizeof *seen);
+    if (!seen) return true;
     for (uint64_t seq = index_next(&st->index, 1, UINT64_MAX); seq;
-         seq = index_next(&st->index, seq + 1, UINT64_MAX))
-        bytes += stream_entry_size(st, index_get(&st->index, seq));
-    must(msgs == st->msgs);
+         seq = index_next(&st->index, seq + 1, UINT64_MAX)) {
+        const struct index_entry *e = index_get(&st->index, seq);
+        must(e && e->subject < st->subjects.items_len);
+        bytes += stream_entry_size(st, e);
+        check_entry(st, e->subject, seq, &seen[e->subject]);
+    }
+    for (uint32_t id = 0; id < st->subjects.items_len; id++) {
+        check_subject(st, id, &seen[id]);
+        subjects += subjects_at(&st->subjects, id)->size != 0;
+    }
+    free(seen);
+    must(index_count(&st->index, 1, UINT64_MAX) == st->msgs);
     must(bytes == st->bytes);
     must(subjects == st->subjects.count);
     return true;

@@ -32,6 +32,7 @@ enum err stream_init(struct stream *st, const struct mr_stream_config *cfg, int6
     enum err e = stream_conf_copy(&st->conf, cfg);
     if (e != ERR_OK) return e;
     set_up(st, secret, cfg->duplicate_window_ns, hooks);
+    stream_list_subjects(st);
     if (cfg->first_seq > 1) {
         st->first_seq = cfg->first_seq;
         st->last_seq = st->visible_seq = cfg->first_seq - 1;
@@ -56,6 +57,29 @@ void stream_deinit(struct stream *st) {
     st->last_id_len = st->last_id_cap = 0;
 }
 
+/* While a stream keeps a few messages of each subject, they are listed. */
+void stream_list_subjects(struct stream *st) {
+    must(st && !st->blank);
+    enum { LISTED_MAX = 256 };
+    struct subjects *s = &st->subjects;
+    int64_t max = st->conf.c.max_msgs_per_subject;
+    bool listed = max > 1 && max <= LISTED_MAX;
+    if (listed == s->listed) return;
+    if (!listed) {
+        subjects_unlist(s);
+        return;
+    }
+    uint32_t at = 0, id;
+    while ((id = subjects_next(s, SPAN_EMPTY, &at)) != SUBJECT_NONE) subjects_at(s, id)->count = 0;
+    s->listed = true;
+    for (uint64_t seq = index_next(&st->index, 1, UINT64_MAX); seq;
+         seq = index_next(&st->index, seq + 1, UINT64_MAX)) {
+        id = index_get(&st->index, seq)->subject;
+        if (subjects_list_reserve(s, id) != ERR_OK) subjects_unlist(s); /* they are searched for then */
+        subjects_put(s, id, seq);
+    }
+}
+
 enum mr_status stream_update(struct stream *st, const struct mr_stream_config *cfg, int64_t now) {
     must(st && cfg && !st->blank);
     struct mr_stream_config want = *cfg;
@@ -70,6 +94,7 @@ enum mr_status stream_update(struct stream *st, const struct mr_stream_config *c
     dedupe_set_window(&st->dedupe, conf.c.duplicate_window_ns, now);
     stream_limit(st, SUBJECT_NONE);
     stream_limit_subjects(st);
+    stream_list_subjects(st);
     stream_expire(st, now, SIZE_MAX);
     return MR_OK;
 }
@@ -93,46 +118,43 @@ uint64_t stream_entry_size(const struct stream *st, const struct index_entry *e)
 /* ------------------------------------------------------------------------------------------------ one in,
  * one out */
 
-static uint32_t distance(uint64_t from, uint64_t to) {
-    must(from < to);
-    return to - from < UINT32_MAX ? (uint32_t)(to - from) : UINT32_MAX;
+uint64_t stream_find_same(const struct stream *st, uint32_t id, uint64_t from) {
+    const struct subject *s = subjects_at(&st->subjects, id);
+    must(s->count > 0);
+    if (st->subjects.listed) return subjects_seq_from(&st->subjects, id, from);
+    if (from > s->last) return 0;
+    if (from <= s->first && s->exact) return s->first;
+    return index_find(&st->index, id, from > s->first ? from : s->first, s->last);
 }
 
-/* Distances that do not fit say UINT32_MAX: the neighbour lies at least that far, the index is searched from
- * there. */
+uint64_t stream_find_same_back(const struct stream *st, uint32_t id, uint64_t to) {
+    const struct subject *s = subjects_at(&st->subjects, id);
+    must(s->count > 0);
+    if (st->subjects.listed) return subjects_seq_to(&st->subjects, id, to);
+    if (to >= s->last) return s->last;
+    return to < s->first || s->count == 1 ? 0 : index_find_back(&st->index, id, s->first, to);
+}
+
+uint64_t stream_first_same(struct stream *st, uint32_t id) {
+    struct subject *s = subjects_at(&st->subjects, id);
+    must(s->count > 0);
+    if (s->exact) return s->first;
+    uint64_t first = index_find(&st->index, id, s->first, s->last);
+    must(first);
+    subjects_set_first(&st->subjects, id, first);
+    return first;
+}
+
 uint64_t stream_next_same(const struct stream *st, uint64_t seq) {
     const struct index_entry *e = index_get(&st->index, seq);
     must(e);
-    if (e->next < UINT32_MAX) return e->next ? seq + e->next : 0;
-    uint64_t at = index_next(&st->index, seq + UINT32_MAX, st->last_seq);
-    while (at && index_get(&st->index, at)->subject != e->subject)
-        at = index_next(&st->index, at + 1, st->last_seq);
-    must(at);
-    return at;
+    return stream_find_same(st, e->subject, seq + 1);
 }
 
 uint64_t stream_prev_same(const struct stream *st, uint64_t seq) {
     const struct index_entry *e = index_get(&st->index, seq);
-    must(e);
-    if (e->prev < UINT32_MAX) return e->prev ? seq - e->prev : 0;
-    must(seq > UINT32_MAX);
-    uint64_t at = index_before(&st->index, 1, seq - UINT32_MAX);
-    while (at && index_get(&st->index, at)->subject != e->subject) at = index_before(&st->index, 1, at - 1);
-    must(at);
-    return at;
-}
-
-static void link_same(struct stream *st, struct subject *s, uint64_t prev, uint64_t next) {
-    must(prev != next || prev == 0);
-    must(next == 0 || prev < next);
-    if (prev)
-        index_get(&st->index, prev)->next = next ? distance(prev, next) : 0;
-    else
-        s->first = next;
-    if (next)
-        index_get(&st->index, next)->prev = prev ? distance(prev, next) : 0;
-    else
-        s->last = prev;
+    must(e && seq > 0);
+    return stream_find_same_back(st, e->subject, seq - 1);
 }
 
 uint32_t stream_insert(struct stream *st, const struct stream_put *p) {
@@ -141,18 +163,12 @@ uint32_t stream_insert(struct stream *st, const struct stream_put *p) {
     uint32_t id = SUBJECT_NONE;
     enum err e = subjects_add(&st->subjects, p->subject, &id);
     must(e == ERR_OK);
-    struct subject *s = subjects_at(&st->subjects, id);
     size_t body = p->subject.n + p->hdr_size + p->payload_size;
     must(body < INDEX_BODY_MAX && p->loc != 0);
     struct index_entry entry = {.loc = p->loc, .ts = p->ts, .subject = id, .size = (uint32_t)body};
     if (p->hdr_size) entry.size |= INDEX_HAS_HDR;
-    uint64_t prev = s->last;
-    while (prev > p->seq) prev = stream_prev_same(st, prev);
-    uint64_t next = prev ? stream_next_same(st, prev) : s->first;
     index_set(&st->index, p->seq, &entry);
-    link_same(st, s, prev, p->seq);
-    link_same(st, s, p->seq, next);
-    s->count++;
+    subjects_put(&st->subjects, id, p->seq);
     st->msgs++;
     st->bytes += stream_entry_size(st, &entry);
     if (st->msgs == 1 || p->seq < st->first_seq) {
@@ -171,6 +187,17 @@ static void move_first(struct stream *st) {
     st->first_ts = first ? index_get(&st->index, first)->ts : 0;
 }
 
+static void unlink_same(struct stream *st, uint32_t id, uint64_t seq) {
+    struct subject *s = subjects_at(&st->subjects, id);
+    must(s->count > 0);
+    if (!subjects_take(&st->subjects, id, seq)) {
+        uint64_t last = index_find_back(&st->index, id, s->first, seq - 1);
+        must(last);
+        subjects_set_last(&st->subjects, id, last);
+    }
+    if (s->count == 0) subjects_drop(&st->subjects, id);
+}
+
 void stream_remove(struct stream *st, uint64_t seq, enum removed_why why) {
     const struct index_entry *e = index_get(&st->index, seq);
     must(e && st->msgs > 0);
@@ -178,12 +205,9 @@ void stream_remove(struct stream *st, uint64_t seq, enum removed_why why) {
     struct stream_removed r = {seq, e->loc, e->ts, id, e->size & ~(uint32_t)INDEX_HAS_HDR, why};
     uint64_t size = stream_entry_size(st, e);
     st->on_removed(st->ctx, st, &r);
-    struct subject *s = subjects_at(&st->subjects, id);
-    uint64_t prev = stream_prev_same(st, seq), next = stream_next_same(st, seq);
-    link_same(st, s, prev, next);
-    must(s->count > 0 && st->bytes >= size);
-    if (--s->count == 0) subjects_drop(&st->subjects, id);
+    must(st->bytes >= size);
     index_clear(&st->index, seq);
+    unlink_same(st, id, seq);
     st->msgs--;
     st->bytes -= size;
     if (seq == st->first_seq) move_first(st);

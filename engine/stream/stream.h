@@ -127,7 +127,10 @@ uint64_t stream_purge(struct stream *st, const struct stream_purge *p); /* retur
 
 /* ----------------------------------------------------------------------------------- reading */
 
-/* The entry of a message (location, time, sizes) or NULL. */
+/* Is there such a message? Needs no entry, so costs nothing when the entries are not in memory. */
+bool stream_has(const struct stream *st, uint64_t seq, bool visible_only);
+/* The entry of a message (location, time, sizes) or NULL; valid until the stream changes or is asked for 8
+ * others. */
 const struct index_entry *stream_get(const struct stream *st, uint64_t seq, bool visible_only);
 uint64_t stream_seq_next(struct stream *st, uint64_t from, struct span filter, bool visible_only);
 uint64_t stream_seq_last(struct stream *st, struct span filter, bool visible_only);

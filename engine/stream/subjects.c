@@ -6,8 +6,9 @@
 #include "base/must.h"
 #include "subject/subject.h"
 
-/* Names stand 4-aligned in one arena. When it is full it is compacted if half of it is dead, else doubled. */
-enum { ARENA_ALIGN = 4, ARENA_MIN = 256, TABLE_MIN = 16, IDS_MAX = 1u << 31 };
+/* Names of a chunk stand one behind the other. When there is no room they are laid out anew, with a quarter
+ * more. */
+enum { NAMES_MIN = 64, TABLE_MIN = 16, IDS_MAX = 1u << 31 };
 static_must(sizeof(struct subject) == 40);
 
 void subjects_init(struct subjects *s, uint64_t seed) {
@@ -17,21 +18,22 @@ void subjects_init(struct subjects *s, uint64_t seed) {
 
 void subjects_deinit(struct subjects *s) {
     must(s);
-    free(s->items);
+    subjects_unlist(s);
+    for (uint32_t i = 0; i < s->chunks_len; i++) {
+        free(s->chunks[i].items);
+        free(s->chunks[i].names);
+    }
+    free(s->chunks);
     free(s->table);
-    free(s->arena);
     *s = (struct subjects){.free_id = SUBJECT_NONE, .recent = SUBJECT_NONE};
 }
 
-struct subject *subjects_at(const struct subjects *s, uint32_t id) {
-    must(id < s->items_len);
-    return &s->items[id];
-}
-
 struct span subjects_name(const struct subjects *s, uint32_t id) {
+    must(id < s->items_len);
     const struct subject *t = subjects_at(s, id);
-    must((size_t)t->name * ARENA_ALIGN + t->size <= s->arena_len);
-    return span_of(s->arena + (size_t)t->name * ARENA_ALIGN, t->size);
+    const struct subject_chunk *c = &s->chunks[id / SUBJECT_CHUNK];
+    must(t->name + t->size <= c->names_len);
+    return span_of(c->names + t->name, t->size);
 }
 
 static uint32_t name_hash(const struct subjects *s, struct span name) {
@@ -47,7 +49,7 @@ static uint32_t slot_of(const struct subjects *s, struct span name, uint32_t has
     for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
         if (s->table[i] == 0) return i;
         uint32_t id = s->table[i] - 1;
-        if (s->items[id].hash == hash && span_eq(subjects_name(s, id), name)) return i;
+        if (subjects_at(s, id)->hash == hash && span_eq(subjects_name(s, id), name)) return i;
     }
 }
 
@@ -75,11 +77,12 @@ static enum err table_grow(struct subjects *s) {
     uint32_t cap = s->table_cap ? s->table_cap * 2 : TABLE_MIN;
     uint32_t *table = calloc(cap, sizeof *table);
     if (!table) return ERR_NOMEM;
-    for (uint32_t i = 0; i < s->table_cap; i++) {
-        if (s->table[i] == 0) continue;
-        uint32_t at = s->items[s->table[i] - 1].hash & (cap - 1);
+    for (uint32_t id = 0; id < s->items_len; id++) {
+        const struct subject *t = subjects_at(s, id);
+        if (t->size == 0) continue;
+        uint32_t at = t->hash & (cap - 1);
         while (table[at]) at = (at + 1) & (cap - 1);
-        table[at] = s->table[i];
+        table[at] = id + 1;
     }
     free(s->table);
     s->table = table;
@@ -87,42 +90,61 @@ static enum err table_grow(struct subjects *s) {
     return ERR_OK;
 }
 
-static enum err items_grow(struct subjects *s) {
-    must(s->items_len <= s->items_cap);
-    if (s->free_id != SUBJECT_NONE || s->items_len < s->items_cap) return ERR_OK;
-    if (s->items_cap >= IDS_MAX) return ERR_LIMIT;
-    uint32_t cap = s->items_cap ? s->items_cap * 2 : 4;
-    struct subject *items = realloc(s->items, cap * sizeof *items);
-    if (!items) return ERR_NOMEM;
-    s->items = items;
-    s->items_cap = cap;
+static enum err chunks_grow(struct subjects *s) {
+    must(s->chunks_len <= s->chunks_cap);
+    if (s->chunks_len < s->chunks_cap) return ERR_OK;
+    uint32_t cap = s->chunks_cap ? s->chunks_cap * 2 : 1;
+    struct subject_chunk *c = realloc(s->chunks, cap * sizeof *c);
+    if (!c) return ERR_NOMEM;
+    s->chunks = c;
+    s->chunks_cap = cap;
     return ERR_OK;
 }
 
-static enum err arena_grow(struct subjects *s, size_t n) {
-    must(s->arena_len <= s->arena_cap);
-    must(s->arena_dead <= s->arena_len);
-    if (s->arena_len + n <= s->arena_cap) return ERR_OK;
-    size_t cap = s->arena_cap ? s->arena_cap : ARENA_MIN;
-    size_t live = s->arena_len - s->arena_dead;
-    while (live + n > cap / 2) cap *= 2;
-    if (cap / ARENA_ALIGN > UINT32_MAX) return ERR_LIMIT;
+/* Room for one id more. */
+static enum err items_grow(struct subjects *s) {
+    must(s->items_len <= s->chunks_len * (uint64_t)SUBJECT_CHUNK);
+    if (s->free_id != SUBJECT_NONE) return ERR_OK;
+    if (s->items_len >= IDS_MAX) return ERR_LIMIT;
+    uint32_t at = s->items_len / SUBJECT_CHUNK;
+    if (at == s->chunks_len) {
+        if (chunks_grow(s) != ERR_OK) return ERR_NOMEM;
+        s->chunks[s->chunks_len++] = (struct subject_chunk){0};
+    }
+    struct subject_chunk *c = &s->chunks[at];
+    if (c->len < c->cap) return ERR_OK;
+    uint32_t cap = at > 0 ? SUBJECT_CHUNK : c->cap ? c->cap * 2u : 4;
+    must(cap <= SUBJECT_CHUNK);
+    struct subject *items = realloc(c->items, cap * sizeof *items);
+    if (!items) return ERR_NOMEM;
+    c->items = items;
+    c->cap = (uint16_t)cap;
+    return ERR_OK;
+}
+
+static enum err names_grow(struct subject_chunk *c, size_t n) {
+    must(c->names_len <= c->names_cap);
+    must(c->names_dead <= c->names_len);
+    if (c->names_len + n <= c->names_cap) return ERR_OK;
+    size_t live = c->names_len - c->names_dead, cap = live + n + (live + n) / 4;
+    if (cap < NAMES_MIN) cap = NAMES_MIN;
+    must(cap <= UINT32_MAX);
     uint8_t *to = malloc(cap);
     if (!to) return ERR_NOMEM;
-    size_t len = 0;
-    for (uint32_t id = 0; id < s->items_len; id++) {
-        struct subject *t = &s->items[id];
+    uint32_t len = 0;
+    for (uint32_t i = 0; i < c->len; i++) {
+        struct subject *t = &c->items[i];
         if (t->size == 0) continue;
-        memcpy(to + len, s->arena + (size_t)t->name * ARENA_ALIGN, t->size);
-        t->name = (uint32_t)(len / ARENA_ALIGN);
-        len += align_up(t->size, ARENA_ALIGN);
+        memcpy(to + len, c->names + t->name, t->size);
+        t->name = len;
+        len += t->size;
     }
     must(len == live);
-    free(s->arena);
-    s->arena = to;
-    s->arena_cap = cap;
-    s->arena_len = len;
-    s->arena_dead = 0;
+    free(c->names);
+    c->names = to;
+    c->names_cap = (uint32_t)cap;
+    c->names_len = len;
+    c->names_dead = 0;
     return ERR_OK;
 }
 
@@ -139,19 +161,24 @@ static uint32_t next_gen(struct subjects *s) {
 
 static uint32_t take_id(struct subjects *s) {
     uint32_t id = s->free_id;
-    if (id == SUBJECT_NONE) return s->items_len++;
-    must(s->items[id].size == 0);
-    s->free_id = s->items[id].name;
+    if (id == SUBJECT_NONE) {
+        s->chunks[s->items_len / SUBJECT_CHUNK].len++;
+        return s->items_len++;
+    }
+    must(subjects_at(s, id)->size == 0);
+    s->free_id = subjects_at(s, id)->name;
     return id;
 }
 
 enum err subjects_reserve(struct subjects *s, struct span name) {
     must(s);
     if (name.n == 0 || name.n > UINT16_MAX) return ERR_LIMIT;
-    if (subjects_find(s, name) != SUBJECT_NONE) return ERR_OK;
+    uint32_t id = subjects_find(s, name);
+    if (id != SUBJECT_NONE) return subjects_list_reserve(s, id);
     enum err e = table_grow(s);
     if (e == ERR_OK) e = items_grow(s);
-    if (e == ERR_OK) e = arena_grow(s, align_up(name.n, ARENA_ALIGN));
+    uint32_t next = s->free_id == SUBJECT_NONE ? s->items_len : s->free_id;
+    if (e == ERR_OK) e = names_grow(&s->chunks[next / SUBJECT_CHUNK], name.n);
     return e;
 }
 
@@ -163,12 +190,11 @@ enum err subjects_add(struct subjects *s, struct span name, uint32_t *id) {
     if (*id != SUBJECT_NONE) return ERR_OK;
     uint32_t hash = name_hash(s, name);
     *id = take_id(s);
-    s->items[*id] = (struct subject){.hash = hash,
-                                     .name = (uint32_t)(s->arena_len / ARENA_ALIGN),
-                                     .size = (uint16_t)name.n,
-                                     .gen = next_gen(s)};
-    memcpy(s->arena + s->arena_len, name.p, name.n);
-    s->arena_len += align_up(name.n, ARENA_ALIGN);
+    struct subject_chunk *c = &s->chunks[*id / SUBJECT_CHUNK];
+    *subjects_at(s, *id) =
+        (struct subject){.hash = hash, .name = c->names_len, .size = (uint16_t)name.n, .gen = next_gen(s)};
+    memcpy(c->names + c->names_len, name.p, name.n);
+    c->names_len += (uint32_t)name.n;
     s->table[slot_of(s, name, hash)] = *id + 1;
     s->count++;
     s->recent = *id;
@@ -184,7 +210,7 @@ static void table_close(struct subjects *s, uint32_t at) {
     must(s->table[at] != 0);
     uint32_t mask = s->table_cap - 1;
     for (uint32_t i = (at + 1) & mask; s->table[i]; i = (i + 1) & mask) {
-        uint32_t home = s->items[s->table[i] - 1].hash & mask;
+        uint32_t home = subjects_at(s, s->table[i] - 1)->hash & mask;
         if (((i - home) & mask) < ((i - at) & mask)) continue;
         s->table[at] = s->table[i];
         at = i;
@@ -200,7 +226,9 @@ void subjects_drop(struct subjects *s, uint32_t id) {
     must(s->table[at] == id + 1);
     s->count--;
     table_close(s, at);
-    s->arena_dead += align_up(t->size, ARENA_ALIGN);
+    struct subject_chunk *c = &s->chunks[id / SUBJECT_CHUNK];
+    c->names_dead += t->size;
+    if (c->names_dead == c->names_len) c->names_dead = c->names_len = 0;
     *t = (struct subject){.name = s->free_id};
     s->free_id = id;
     if (s->recent == id) s->recent = SUBJECT_NONE;
@@ -217,8 +245,22 @@ uint32_t subjects_next(struct subjects *s, struct span filter, uint32_t *at) {
     }
     while (*at < s->items_len) {
         uint32_t id = (*at)++;
-        if (s->items[id].size == 0) continue;
+        if (subjects_at(s, id)->size == 0) continue;
         if (all || subject_match(subjects_name(s, id), filter)) return id;
     }
     return SUBJECT_NONE;
+}
+
+size_t subjects_memory(const struct subjects *s) {
+    must(s);
+    size_t n = s->table_cap * sizeof s->table[0] + s->chunks_cap * sizeof s->chunks[0];
+    for (uint32_t i = 0; i < s->chunks_len; i++) {
+        const struct subject_chunk *c = &s->chunks[i];
+        n += c->cap * sizeof c->items[0] + c->names_cap;
+        if (!c->lists) continue;
+        n += SUBJECT_CHUNK * sizeof c->lists[0];
+        for (uint32_t k = 0; k < SUBJECT_CHUNK; k++)
+            if (c->lists[k]) n += sizeof *c->lists[k] + c->lists[k]->cap * sizeof c->lists[k]->seq[0];
+    }
+    return n;
 }
