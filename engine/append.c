@@ -15,9 +15,27 @@
 
 enum { ID_ON_STACK = 512 };
 
-uint8_t append_flags(const struct mr_append_opts *o) {
+static uint8_t append_flags(const struct mr_append_opts *o) {
     if (!o || o->rollup == MR_ROLLUP_NONE) return 0;
     return o->rollup == MR_ROLLUP_ALL ? REC_F_ROLLUP_ALL : REC_F_ROLLUP_SUBJECT;
+}
+
+struct rec append_rec(const struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
+                      const struct stream_verdict *v, bool wanted) {
+    must(v->seq > 0);
+    struct rec r = {.kind = REC_MESSAGE,
+                    .flags = append_flags(o),
+                    .stream = s->number,
+                    .seq = v->seq,
+                    .ts = v->ts,
+                    .subject = span_of_bytes(m->subject),
+                    .hdr = span_of_bytes(m->hdr),
+                    .payload = span_of_bytes(m->payload)};
+    if (wanted) return r;
+    r.flags |= REC_F_SKIPPED;
+    r.payload = SPAN_EMPTY;
+    if (!o || o->msg_id.n == 0) r.hdr = SPAN_EMPTY; /* all that replay reads of them is the id */
+    return r;
 }
 
 /* Is the messages' share of the environment's storage used up? */
@@ -38,7 +56,7 @@ enum mr_status append_room(struct mr_stream *s, uint64_t size, size_t note) {
     if (!cq_room(mrs_queue(s), note)) return MR_BUSY;
     if (!list_empty(&s->stale) && mrs_log_full(s))
         return MR_BUSY; /* its limits come before what they remove */
-    return MR_OK;
+    return status_of(mrs_log_before_limit(s, size));
 }
 
 uint64_t append_size(const struct mr_stream *s, const struct mr_msg *m) {
@@ -67,6 +85,7 @@ static enum err log_id(struct mr_stream *s, uint64_t seq, struct span id) {
 }
 
 enum mr_status append_write(struct mr_stream *s, const struct rec *r, uint64_t *loc) {
+    if (!s->log && r->flags & REC_F_SKIPPED) return MR_OK; /* nothing to keep */
     enum err e = s->log ? shard_log_append(s->log, r, 0, loc) : memlog_append(s->shard->mem, r, loc);
     if (!s->log) ++*loc; /* the first place in memory is 0, which means none to an index */
     if (e == ERR_LIMIT) return s->log ? MR_TOO_LARGE : MR_MEMORY_FULL;
@@ -74,15 +93,8 @@ enum mr_status append_write(struct mr_stream *s, const struct rec *r, uint64_t *
 }
 
 static enum mr_status put_record(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
-                                 const struct stream_verdict *v, uint64_t *loc) {
-    struct rec r = {.kind = REC_MESSAGE,
-                    .flags = append_flags(o),
-                    .stream = s->number,
-                    .seq = v->seq,
-                    .ts = v->ts,
-                    .subject = span_of_bytes(m->subject),
-                    .hdr = span_of_bytes(m->hdr),
-                    .payload = span_of_bytes(m->payload)};
+                                 const struct stream_verdict *v, bool wanted, uint64_t *loc) {
+    struct rec r = append_rec(s, m, o, v, wanted);
     if (o && o->msg_id.n && s->log && !append_id_in_headers(m, span_of_bytes(o->msg_id))) {
         enum err e = log_id(s, v->seq, span_of_bytes(o->msg_id));
         if (e) return status_of(e);
@@ -90,8 +102,17 @@ static enum mr_status put_record(struct mr_stream *s, const struct mr_msg *m, co
     return append_write(s, &r, loc);
 }
 
+/* Its record is dead as soon as it is written, but the stream's full record counts on it like on a message. */
+static void skip(struct mr_stream *s, const struct stream_put *p) {
+    must(p->seq == s->st.last_seq + 1);
+    stream_skip(&s->st, p);
+    if (!s->log) return;
+    if (segno_of(p->loc) < s->dead_segno) s->dead_segno = segno_of(p->loc);
+    store_dead(s->log->store, p->loc, rec_size(p->subject.n, p->hdr_size, 0));
+}
+
 void append_apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
-                  const struct stream_verdict *v, uint64_t loc) {
+                  const struct stream_verdict *v, bool wanted, uint64_t loc) {
     struct stream_put p = {.seq = v->seq,
                            .loc = loc,
                            .ts = v->ts,
@@ -100,7 +121,12 @@ void append_apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_a
                            .hdr_size = m->hdr.n,
                            .payload_size = m->payload.n,
                            .rollup = o ? o->rollup : MR_ROLLUP_NONE};
-    (void)stream_applied(&s->st, &p);
+    if (wanted) {
+        (void)stream_applied(&s->st, &p);
+    } else {
+        if (p.msg_id.n == 0) p.hdr_size = 0;
+        skip(s, &p);
+    }
     must(s->st.last_seq == v->seq);
     if (p.rollup != MR_ROLLUP_NONE) mrs_tell_purge(s, p.rollup == MR_ROLLUP_ALL ? SPAN_EMPTY : p.subject);
     mrs_account(s);
@@ -119,14 +145,16 @@ enum mr_status mr_append(struct mr_stream *s, const struct mr_msg *m, const stru
     size_t note = opts && opts->want_done ? opts->note.n : 0;
     if (m->subject.n == 0 || m->subject.n > UINT16_MAX || note > CQ_NOTE_MAX) return MR_INVAL;
     struct stream_verdict v;
-    stream_admit(&s->st, m, opts, opts && opts->now ? opts->now : io_wall(s->shard->io), &v);
+    bool wanted = mrs_wanted(s, span_of_bytes(m->subject));
+    int64_t now = opts && opts->now ? opts->now : io_wall(s->shard->io);
+    (wanted ? stream_admit : stream_admit_unwanted)(&s->st, m, opts, now, &v);
     if (result) *result = (struct mr_append_result){.seq = v.seq, .last_id = bytes_of_span(v.last_id)};
     if (v.status != MR_OK) return v.status;
     enum mr_status e = append_room(s, append_size(s, m), note);
     if (e != MR_OK) return e;
     uint64_t loc = 0;
-    if ((e = put_record(s, m, opts, &v, &loc)) != MR_OK) return e;
-    append_apply(s, m, opts, &v, loc);
+    if ((e = put_record(s, m, opts, &v, wanted, &loc)) != MR_OK) return e;
+    append_apply(s, m, opts, &v, wanted, loc);
     append_wait(s, opts, v.seq);
     return MR_OK;
 }

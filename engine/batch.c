@@ -71,8 +71,12 @@ static enum mr_status reserve(const struct batch *b, size_t note) {
     return status_of(store_reserve(b->s->log->store, bytes, b->count));
 }
 
+static bool wanted_at(const struct batch *b, size_t i) {
+    return mrs_wanted(b->s, span_of_bytes(b->msgs[i].subject));
+}
+
 static uint8_t flags_at(const struct batch *b, size_t i) {
-    uint8_t flags = append_flags(opts_at(b, i));
+    uint8_t flags = 0;
     if (!b->s->log) return flags; /* nothing is read back from memory */
     if (i == 0) flags |= REC_F_BATCH_BEGIN;
     if (i == b->count - 1) flags |= REC_F_BATCH_END;
@@ -81,18 +85,15 @@ static uint8_t flags_at(const struct batch *b, size_t i) {
 
 static enum mr_status write_all(struct batch *b) {
     for (size_t i = 0; i < b->count; i++) {
-        struct rec r = {.kind = REC_MESSAGE,
-                        .flags = flags_at(b, i),
-                        .stream = b->s->number,
-                        .seq = b->first.seq + i,
-                        .ts = b->first.ts,
-                        .subject = span_of_bytes(b->msgs[i].subject),
-                        .hdr = span_of_bytes(b->msgs[i].hdr),
-                        .payload = span_of_bytes(b->msgs[i].payload)};
+        struct stream_verdict v = b->first;
+        v.seq += i;
+        struct rec r = append_rec(b->s, &b->msgs[i], opts_at(b, i), &v, wanted_at(b, i));
+        r.flags |= flags_at(b, i);
         enum mr_status e = append_write(b->s, &r, &b->locs[i]);
         if (e == MR_OK) continue;
         must(!b->s->log || e == MR_FAILED);
-        while (!b->s->log && i-- > 0) memlog_dead(b->s->shard->mem, b->locs[i] - 1);
+        while (!b->s->log && i-- > 0)
+            if (b->locs[i]) memlog_dead(b->s->shard->mem, b->locs[i] - 1);
         return e;
     }
     return MR_OK;
@@ -104,7 +105,7 @@ static void apply_all(struct batch *b) {
         v.seq += i;
         enum err e = stream_batch_next(&b->s->st, &b->msgs[i], opts_at(b, i));
         must(e == ERR_OK); /* reserved before; a page that limits packed meanwhile may want 32 KiB back */
-        append_apply(b->s, &b->msgs[i], opts_at(b, i), &v, b->locs[i]);
+        append_apply(b->s, &b->msgs[i], opts_at(b, i), &v, wanted_at(b, i), b->locs[i]);
     }
     must(b->s->st.last_seq == b->first.seq + b->count - 1);
 }

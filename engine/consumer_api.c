@@ -21,6 +21,8 @@ enum mr_status mr_consumer_create(struct mr_stream *s, const struct mr_consumer_
     if (mrc_find(s, span_of_bytes(cfg->name))) return MR_EXISTS;
     int64_t max = s->st.conf.c.max_consumers;
     if (max > 0 && s->consumers_count >= (uint64_t)max) return MR_LIMIT;
+    enum mr_status may = mrs_may_consume(s, cfg);
+    if (may != MR_OK) return may;
     struct mr_consumer *c = mrc_make(s, span_of_bytes(cfg->name));
     if (!c) return MR_NOMEM;
     c->logged = keeps_records(s, cfg);
@@ -40,6 +42,7 @@ enum mr_status mr_consumer_update(struct mr_consumer *c, const struct mr_consume
     enum err e = consumer_update(&c->c, cfg, now);
     if (e) return status_of(e);
     if (c->logged) mrc_owe_full(c);
+    mrc_matches_others(c);
     mrc_touched(c);
     mrc_wake_if_ready(c, now);
     return MR_OK;
@@ -50,13 +53,11 @@ enum mr_status mr_consumer_delete(struct mr_consumer *c) {
     struct mr_stream *s = c->s;
     must(!s->deleted);
     if (c->logged) {
-        struct rec r = {
-            .kind = REC_CONSUMER_GONE, .stream = s->number, .ts = io_wall(s->shard->io), .subject = c->name};
-        uint64_t loc;
-        enum err e = shard_log_append(s->log, &r, 0, &loc);
+        enum err e = mrc_log_gone(c);
         if (e) return status_of(e);
         s->log->gone = true;
     }
+    mrc_release(c);
     mrc_drop(c);
     return MR_OK;
 }

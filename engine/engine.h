@@ -23,6 +23,7 @@
 #include "store/store.h"
 #include "stream/codec.h"
 #include "stream/consumer.h"
+#include "stream/released.h"
 #include "stream/stream.h"
 
 enum {
@@ -50,7 +51,8 @@ struct shard_log {
     uint64_t written, durable;                  /* watermarks as last told */
     uint64_t last_frame;                        /* frame of the newest record appended */
     struct list dirty;                          /* consumers with progress to log */
-    uint64_t dirty_since;                       /* monotonic; when `dirty` became non-empty */
+    struct list released;                       /* streams with s->released to log */
+    uint64_t dirty_since;                       /* monotonic; when `dirty` or `released` became non-empty */
     struct list stale;                          /* streams whose full record is to be written */
     struct list twice_streams, twice_consumers; /* their full record gets a second copy, in a later frame */
     uint64_t retry_ns; /* 0, or when `dirty` and `stale` are tried again: UINT64_MAX = with the next commit */
@@ -81,7 +83,10 @@ struct mr_stream {
     struct list armed;     /* consumers that wait to be called */
     struct map_str consumer_names;
     size_t consumers_count;
-    uint64_t bytes_seen; /* as counted in the shard's total */
+    struct released released;   /* retention.c: to be logged ... */
+    struct list release;        /* ... with its log's next progress */
+    struct mr_consumer *holder; /* the consumer that held a message last */
+    uint64_t bytes_seen;        /* as counted in the shard's total */
     uint64_t full_segno; /* where the newest full record lies */
     uint64_t full_frame;
     uint64_t
@@ -211,6 +216,28 @@ enum err mrs_log_full(struct mr_stream *s) MUST_USE;
 enum err mrc_log_full(struct mr_consumer *c) MUST_USE;
 /* Write it when there is room. */
 void mrs_mark_stale(struct mr_stream *s);
+
+/* --- retention.c: what messages stay for --- */
+/* Does a consumer of an interest stream want messages on this subject? True for all other streams. */
+bool mrs_wanted(struct mr_stream *s, struct span subject);
+void mrs_on_released(void *ctx, struct stream *st, struct consumer *c, uint64_t seq);
+/* Adds what was let go to the payload of a consumer's record in the shard's buffer; logged: the log took it. */
+enum err mrs_put_released(struct mr_stream *s) MUST_USE;
+void mrs_released_logged(struct mr_stream *s);
+/* As a record of its own; nothing when there is none. */
+enum err mrs_log_released(struct mr_stream *s) MUST_USE;
+/* The same, if a message of this size could meet a limit otherwise. */
+enum err mrs_log_before_limit(struct mr_stream *s, uint64_t size) MUST_USE;
+/* The record that a consumer is gone, with all that was kept for it alone; then mrc_release() lets that go. */
+enum err mrc_log_gone(struct mr_consumer *c) MUST_USE;
+void mrc_release(struct mr_consumer *c);
+/* Its filters have changed. */
+void mrc_matches_others(struct mr_consumer *c);
+/* Interest retention begins. */
+void mrs_becomes_interest(struct mr_stream *s);
+void mrs_recover_interest(struct mr_stream *s);
+/* MR_DENIED: not on this work queue. */
+enum mr_status mrs_may_consume(struct mr_stream *s, const struct mr_consumer_config *cfg);
 
 /* --- rewrite.c: full records written again, so that segments can go --- */
 void shard_log_rewrite(struct shard_log *l);

@@ -44,7 +44,7 @@ static void on_removed(void *ctx, struct stream *st, const struct stream_removed
     if (segno_of(r->loc) < s->dead_segno) s->dead_segno = segno_of(r->loc);
     record_dead(s, r->loc, r->body);
 }
-const struct stream_hooks mrs_hooks = {.on_removed = on_removed};
+const struct stream_hooks mrs_hooks = {.on_removed = on_removed, .on_released = mrs_on_released};
 
 struct mr_stream *mrs_make(struct mr_shard *sh, struct shard_log *l, uint32_t number) {
     must(sh != NULL);
@@ -60,6 +60,7 @@ struct mr_stream *mrs_make(struct mr_shard *sh, struct shard_log *l, uint32_t nu
     list_init(&s->stale);
     list_init(&s->twice);
     list_init(&s->due);
+    list_init(&s->release);
     list_init(&s->consumers);
     list_init(&s->armed);
     map_str_init(&s->consumer_names, sh->seed);
@@ -131,6 +132,8 @@ static void forget_stream(struct mr_stream *s) {
     list_del(&s->stale);
     list_del(&s->twice);
     list_del(&s->due);
+    list_del(&s->release);
+    released_deinit(&s->released);
     if (s->log) {
         must(map_u64_del(&s->log->streams, s->number) == s);
         s->log->streams_count--;
@@ -225,6 +228,7 @@ void mrc_drop(struct mr_consumer *c) {
     s->consumers_count--;
     s->shard->consumers_count--;
     if (s->shard->calling == c) s->shard->calling = NULL;
+    if (s->holder == c) s->holder = NULL;
     consumer_deinit(&c->c);
     free((void *)c->name.p);
     free(c);

@@ -26,6 +26,7 @@ static enum err append_stream(struct mr_stream *s) {
     s->full_frame = s->log->last_frame;
     s->dead_segno = UINT64_MAX;
     list_del(&s->stale);
+    mrs_released_logged(s); /* the record knows them gone */
     return ERR_OK;
 }
 
@@ -61,8 +62,10 @@ static enum err append_full(struct mr_consumer *c, unsigned how) {
     must(c->logged);
     enum err e = codec_consumer(&c->s->shard->buf, &c->c);
     uint64_t loc;
+    if (!e) e = mrs_put_released(c->s);
     if (!e) e = append_consumer(c, REC_CONSUMER, how, &loc);
     if (e) return e;
+    if (!c->s->released.lost) mrs_released_logged(c->s);
     must(segno_of(loc) >= c->full_segno);
     c->full_segno = segno_of(loc);
     c->full_frame = c->s->log->last_frame;
@@ -104,9 +107,12 @@ static enum err log_one(struct mr_consumer *c, unsigned how) {
     if (c->c.want_full) return append_full(c, how);
     enum err e = codec_progress(&c->s->shard->buf, &c->c);
     uint64_t loc;
+    if (!e) e = mrs_put_released(c->s);
     if (!e) e = append_consumer(c, REC_PROGRESS, how, &loc);
-    if (!e) consumer_logged(&c->c);
-    return e;
+    if (e) return e;
+    consumer_logged(&c->c);
+    if (!c->s->released.lost) mrs_released_logged(c->s);
+    return ERR_OK;
 }
 
 static void mark_dirty(struct mr_consumer *c) {
@@ -114,7 +120,7 @@ static void mark_dirty(struct mr_consumer *c) {
     struct shard_log *l = c->s->log;
     must(l != NULL);
     if (!list_empty(&c->dirty)) return;
-    if (list_empty(&l->dirty)) l->dirty_since = io_now(l->shard->io);
+    if (list_empty(&l->dirty) && list_empty(&l->released)) l->dirty_since = io_now(l->shard->io);
     list_add_tail(&l->dirty, &c->dirty);
 }
 
@@ -154,11 +160,18 @@ static enum err log_dirty(struct shard_log *l) {
         e = c->c.dirty || c->c.want_full ? log_one(c, how) : ERR_OK;
         if (!e) list_del(&c->dirty);
     }
+    while (!e && !list_empty(&l->released)) /* of consumers that keep no records */
+        e = mrs_log_released(container_of(l->released.next, struct mr_stream, release));
     return e;
 }
 
+static bool rides(const struct shard_log *l) {
+    must(l->store != NULL);
+    return !list_empty(&l->dirty) || !list_empty(&l->released);
+}
+
 static bool ride_is_over(const struct shard_log *l) {
-    return !list_empty(&l->dirty) && io_now(l->shard->io) - l->dirty_since >= RIDE_NS;
+    return rides(l) && io_now(l->shard->io) - l->dirty_since >= RIDE_NS;
 }
 
 /* Room comes with the next commit, space perhaps after a while. */
@@ -179,7 +192,7 @@ void shard_log_progress(struct shard_log *l) {
     if (!e && (l->wanted || ride_is_over(l))) e = log_dirty(l);
     if (e) try_later(l, e);
     if (e == ERR_FULL || e == ERR_NOMEM || !l->wanted) return;
-    must(e || list_empty(&l->dirty));
+    must(e || !rides(l));
     cq_settle(&l->queue, l->last_frame, (uint8_t)(e ? status_of(e) : MR_OK));
     l->wanted = l->confirm = false;
 }
@@ -198,5 +211,5 @@ uint64_t shard_log_progress_at(const struct shard_log *l) {
     if (l->retry_ns) return l->retry_ns;
     if (l->rewrite_segno) return io_now(l->shard->io) + RIDE_NS;
     if (l->wanted || !list_empty(&l->stale) || second_copy_due(l)) return 0;
-    return list_empty(&l->dirty) ? UINT64_MAX : l->dirty_since + RIDE_NS;
+    return rides(l) ? l->dirty_since + RIDE_NS : UINT64_MAX;
 }

@@ -64,6 +64,18 @@ static void apply_message(struct shard_log *l, struct mr_stream *s, const struct
                 (unsigned long long)r->seq, r->stream, err_text(e));
 }
 
+/* Counted, not stored: dead from the start, but what the full record knows rests on it. */
+static void apply_skipped(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
+    must(r->flags & REC_F_SKIPPED);
+    struct stream_put p = put_of(s, r, loc);
+    enum err e = stream_replay_skip(&s->st, &p);
+    dead_record(l, r, loc);
+    if (!e && segno_of(loc) < s->dead_segno) s->dead_segno = segno_of(loc);
+    if (e && e != ERR_NONE)
+        env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: message %llu of stream %u: %s", l->index,
+                (unsigned long long)r->seq, r->stream, err_text(e));
+}
+
 static void apply_moved(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
     must(s->log == l && !s->deleted);
     const struct index_entry *x = stream_get(&s->st, r->seq, false);
@@ -97,6 +109,7 @@ static void apply_stream(struct shard_log *l, struct mr_stream *s, const struct 
 
 static void apply_consumer(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
     must(r->stream == s->number);
+    stream_replay_released(&s->st, r->payload);
     struct mr_consumer *c = mrc_find(s, r->subject);
     bool fresh = !c;
     if (fresh) c = mrc_make(s, r->subject);
@@ -113,7 +126,8 @@ static void apply_consumer(struct shard_log *l, struct mr_stream *s, const struc
 /* Progress of a consumer whose full record comes later says nothing that the full record does not. */
 static void apply_progress(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
     must(r->stream == s->number);
-    struct mr_consumer *c = mrc_find(s, r->subject);
+    stream_replay_released(&s->st, r->payload);
+    struct mr_consumer *c = r->subject.n ? mrc_find(s, r->subject) : NULL;
     enum err e = c ? consumer_replay(&c->c, r->payload) : ERR_OK;
     if (e) complain(l, r, loc, "a consumer's progress", e);
 }
@@ -125,6 +139,7 @@ static void apply_gone(struct shard_log *l, struct mr_stream *s, const struct re
         mrs_drop(s);
         return;
     }
+    stream_replay_released(&s->st, r->payload);
     struct mr_consumer *c = mrc_find(s, r->subject);
     if (c) mrc_drop(c);
 }
@@ -143,7 +158,7 @@ static void apply_to(struct shard_log *l, struct mr_stream *s, const struct rec 
     must(s->shard == l->shard);
     must(r->stream > 0);
     switch (r->kind) {
-    case REC_MESSAGE: apply_message(l, s, r, loc); break;
+    case REC_MESSAGE: (r->flags & REC_F_SKIPPED ? apply_skipped : apply_message)(l, s, r, loc); break;
     case REC_MOVED: apply_moved(l, s, r, loc); break;
     case REC_DELETE: stream_replay_delete(&s->st, r->seq); break;
     case REC_STREAM: apply_stream(l, s, r, loc); break;
@@ -249,6 +264,7 @@ static enum err finish_stream(struct mr_stream *s, int64_t now) {
         consumer_recovered(&c->c, now);
         mrc_touched(c);
     }
+    mrs_recover_interest(s);
     while (stream_expire(&s->st, now, EXPIRE_BUDGET) == EXPIRE_BUDGET) {
     }
     must(s->st.visible_seq == s->st.last_seq);

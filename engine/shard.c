@@ -195,7 +195,8 @@ static bool settled(const struct mr_shard *sh) {
         if (!cq_empty(&l->queue)) return false;
         bool stuck =
             l->failed || (l->retry_ns != 0 && l->retry_ns != UINT64_MAX); /* no space: not to be waited for */
-        if (!stuck && (!list_empty(&l->dirty) || !list_empty(&l->stale))) return false;
+        bool owes = !list_empty(&l->dirty) || !list_empty(&l->released) || !list_empty(&l->stale);
+        if (!stuck && owes) return false;
     }
     return true;
 }

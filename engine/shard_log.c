@@ -82,6 +82,7 @@ enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index
     must(!l->store);
     *l = (struct shard_log){.shard = sh, .index = index, .next_stream = 1, .recovering = true};
     list_init(&l->dirty);
+    list_init(&l->released);
     list_init(&l->stale);
     list_init(&l->twice_streams);
     list_init(&l->twice_consumers);

@@ -49,7 +49,6 @@ enum mr_status mr_stream_create(struct mr_shard *shard, const struct mr_stream_c
     *stream = NULL;
     if (!cfg || cfg->size < offsetof(struct mr_stream_config, extra) + sizeof cfg->extra || cfg->name.n == 0)
         return MR_INVAL;
-    if (cfg->retention != MR_RETAIN_LIMITS) return MR_UNSUPPORTED;
     if (map_str_get(&shard->names, span_of_bytes(cfg->name))) return MR_EXISTS;
     struct shard_log *l;
     enum mr_status st = place(shard, cfg, &l);
@@ -69,12 +68,19 @@ enum mr_status mr_stream_create(struct mr_shard *shard, const struct mr_stream_c
     return MR_OK;
 }
 
+/* A work queue is one for ever. */
+static bool may_become(enum mr_retention from, enum mr_retention to) {
+    return from == to || (from != MR_RETAIN_WORKQUEUE && to != MR_RETAIN_WORKQUEUE);
+}
+
 enum mr_status mr_stream_update(struct mr_stream *s, const struct mr_stream_config *cfg, int64_t now) {
     must(!s->deleted);
     if (s->log && s->log->failed) return MR_FAILED;
-    if (!cfg || cfg->retention != s->st.conf.c.retention) return MR_INVAL;
+    enum mr_retention was = s->st.conf.c.retention;
+    if (!cfg || !may_become(was, cfg->retention)) return MR_INVAL;
     enum mr_status st = stream_update(&s->st, cfg, now);
     if (st != MR_OK) return st;
+    if (cfg->retention != was && cfg->retention == MR_RETAIN_INTEREST) mrs_becomes_interest(s);
     mrs_account(s);
     mrs_arm_timer(s);
     if (s->log && mrs_log_full(s)) mrs_mark_stale(s);

@@ -140,6 +140,7 @@ enum rec_flag {
     REC_F_ROLLUP_ALL = 8,
     REC_F_ERASED = 16,
     REC_F_BATCH_BEGIN = 32,
+    REC_F_SKIPPED = 64, /* REC_MESSAGE: it has a sequence, but is not stored; no payload */
 };
 
 struct rec_header {

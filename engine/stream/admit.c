@@ -61,7 +61,7 @@ static enum mr_status discard_new(struct stream *st, const struct mr_msg *m, boo
 }
 
 static enum mr_status decide(struct stream *st, const struct mr_msg *m, const struct mr_append_opts *o,
-                             int64_t now, struct stream_verdict *v) {
+                             int64_t now, bool wanted, struct stream_verdict *v) {
     must(st && m && v);
     must(v->status == MR_OK);
     const struct mr_stream_config *c = &st->conf.c;
@@ -75,15 +75,15 @@ static enum mr_status decide(struct stream *st, const struct mr_msg *m, const st
         if (s != MR_OK) return s;
         if (o->rollup != MR_ROLLUP_NONE && (!c->allow_rollup || c->deny_purge)) return MR_DENIED;
     }
-    return discard_new(st, m, o && o->rollup != MR_ROLLUP_NONE);
+    return wanted ? discard_new(st, m, o && o->rollup != MR_ROLLUP_NONE) : MR_OK;
 }
 
-void stream_admit(struct stream *st, const struct mr_msg *m, const struct mr_append_opts *opts, int64_t now,
-                  struct stream_verdict *v) {
+static void admit(struct stream *st, const struct mr_msg *m, const struct mr_append_opts *opts, int64_t now,
+                  bool wanted, struct stream_verdict *v) {
     must(st && m && v);
     must(!st->blank && !st->recovering && m->subject.n > 0);
     *v = (struct stream_verdict){0};
-    v->status = decide(st, m, opts, now, v);
+    v->status = decide(st, m, opts, now, wanted, v);
     if (v->status != MR_OK) return;
     struct span id = opts ? span_of_bytes(opts->msg_id) : SPAN_EMPTY;
     if (stream_reserve(st, st->last_seq + 1, span_of_bytes(m->subject), id) != ERR_OK) {
@@ -92,4 +92,15 @@ void stream_admit(struct stream *st, const struct mr_msg *m, const struct mr_app
     }
     v->seq = st->last_seq + 1;
     v->ts = now > st->last_ts ? now : st->last_ts;
+}
+
+void stream_admit(struct stream *st, const struct mr_msg *m, const struct mr_append_opts *opts, int64_t now,
+                  struct stream_verdict *v) {
+    admit(st, m, opts, now, true, v);
+}
+
+void stream_admit_unwanted(struct stream *st, const struct mr_msg *m, const struct mr_append_opts *opts,
+                           int64_t now, struct stream_verdict *v) {
+    must(st->conf.c.retention == MR_RETAIN_INTEREST);
+    admit(st, m, opts, now, false, v);
 }

@@ -19,6 +19,10 @@
  * sequence and time, varints redeliveries and place (0 waiting, 1 to be redelivered at once, 2 at
  * max_deliver). REMOVED: steps of the sequences of entries that are gone; they come first.
  *
+ * Each record of a consumer, its REC_CONSUMER_GONE too, may have RELEASED: runs of messages that left the
+ * stream with what the record says (interest and work queue retention): varints, steps from the run before to
+ * its first sequence and from there to its last. A REC_PROGRESS without a name has nothing else.
+ *
  * REC_PURGE: STATE word: below. FILTER.
  */
 #include "stream/codec.h"

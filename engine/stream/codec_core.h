@@ -21,6 +21,7 @@ enum codec_tag {
     TAG_PENDING,
     TAG_REMOVED,
     TAG_FILTER,
+    TAG_RELEASED,
 };
 
 /* Subject items of a record gathered into an array that the caller frees. */

@@ -172,6 +172,11 @@ static bool grow_matches(struct consumer *c, uint32_t id) {
     return true;
 }
 
+bool consumer_matches_name(const struct consumer *c, struct span subject) {
+    must(c && subject.n > 0);
+    return c->conf.c.filters_count == 0 || match_name(c, subject);
+}
+
 bool consumer_matches(struct consumer *c, uint32_t id) {
     must(c);
     if (c->conf.c.filters_count == 0) return true;
@@ -205,6 +210,21 @@ bool consumer_wants(struct consumer *c, uint64_t seq) {
     must(e);
     if (!consumer_matches(c, e->subject)) return false;
     return seq > c->last_per_subject_until || is_last(c, seq);
+}
+
+bool consumer_holds(struct consumer *c, uint64_t seq) {
+    must(c && seq > 0);
+    must(c->next_seq > 0);
+    if (seq <= c->floor_seq || !consumer_wants(c, seq)) return false;
+    if (seq >= c->next_seq || c->conf.c.ack != MR_ACK_EXPLICIT) return true;
+    return pending_find(&c->pending, seq) != PENDING_NONE;
+}
+
+void consumer_let_go(struct consumer *c, uint64_t seq) {
+    must(c->st && seq > 0);
+    must(seq < c->next_seq);
+    struct stream *st = c->st;
+    if (st->conf.c.retention != MR_RETAIN_LIMITS) st->on_released(st->ctx, st, c, seq);
 }
 
 /* The whole stream is to be counted: the subjects know. */

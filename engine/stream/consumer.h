@@ -96,8 +96,12 @@ void consumer_logged(struct consumer *c);
 /* After a purge or rollup with this filter (empty = all). */
 void consumer_on_purge(struct consumer *c, struct span filter);
 
-/* Does a subject of the stream match the consumer's filters? */
+/* Does a subject of the stream match the consumer's filters? The other: one the stream need not know. */
 bool consumer_matches(struct consumer *c, uint32_t subject_id);
+bool consumer_matches_name(const struct consumer *c, struct span subject);
+/* Is this live message still to be delivered by the consumer, or to be acknowledged? Then interest retention
+ * keeps it. One at max_deliver counts until the floor has passed it, as in nats-server. */
+bool consumer_holds(struct consumer *c, uint64_t seq);
 void consumer_state(struct consumer *c, struct mr_consumer_state *out);
 
 /* ----------------------------------------------------------------------------------- recovery */

@@ -17,12 +17,19 @@ static bool ack_one(struct consumer *c, uint64_t seq) {
     return true;
 }
 
+static void drop_acked(struct consumer *c, uint32_t i) {
+    must(c->conf.c.ack == MR_ACK_ALL);
+    uint64_t seq = pending_at(&c->pending, i)->seq;
+    consumer_drop(c, i);
+    consumer_let_go(c, seq);
+}
+
 static void drop_dead_through(struct consumer *c, uint64_t seq) {
     must(c->conf.c.ack == MR_ACK_ALL);
     for (uint32_t i = c->pending.gone.head, next; i != PENDING_NONE; i = next) {
         const struct pending *p = pending_at(&c->pending, i);
         next = p->after;
-        if (p->seq <= seq) consumer_drop(c, i);
+        if (p->seq <= seq) drop_acked(c, i);
     }
 }
 
@@ -31,7 +38,7 @@ static void drop_through(struct consumer *c, uint64_t seq) {
     must(seq < c->next_seq);
     struct pending_set *s = &c->pending;
     while (s->order.head != PENDING_NONE && pending_at(s, s->order.head)->seq <= seq)
-        consumer_drop(c, s->order.head);
+        drop_acked(c, s->order.head);
     drop_dead_through(c, seq);
 }
 
@@ -52,6 +59,7 @@ static bool ack(struct consumer *c, uint64_t seq, uint64_t cseq) {
     if (seq >= c->next_seq || c->conf.c.ack == MR_ACK_NONE) return false;
     bool changed = c->conf.c.ack == MR_ACK_ALL ? ack_all(c, seq, cseq) : ack_one(c, seq);
     if (changed || c->conf.c.ack == MR_ACK_EXPLICIT) c->floor_last = c->now;
+    if (changed && c->conf.c.ack == MR_ACK_EXPLICIT) consumer_let_go(c, seq);
     return changed;
 }
 

@@ -6,6 +6,8 @@
 int64_t consumer_clock(struct consumer *c, int64_t now);
 /* Does the message at seq, which is live, count for this consumer: filters, and last per subject? */
 bool consumer_wants(struct consumer *c, uint64_t seq);
+/* It has done with a message: the stream may let it go. */
+void consumer_let_go(struct consumer *c, uint64_t seq);
 /* Brings num_pending up to the watermark. */
 void consumer_count(struct consumer *c);
 void consumer_recount(struct consumer *c);

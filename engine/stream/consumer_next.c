@@ -132,6 +132,7 @@ static void delivered_new(struct consumer *c, uint64_t seq) {
     if (!waits_for_acks(c)) {
         c->floor_cseq = c->delivered_cseq;
         c->floor_seq = seq;
+        consumer_let_go(c, seq);
         return;
     }
     uint32_t i = pending_add(&c->pending, seq, c->delivered_cseq);

@@ -14,11 +14,17 @@ static void no_hook(void *ctx, struct stream *st, const struct stream_removed *r
     must(st && r);
 }
 
+static void keep(void *ctx, struct stream *st, struct consumer *c, uint64_t seq) {
+    (void)ctx;
+    must(st && c && seq > 0);
+}
+
 static void set_up(struct stream *st, const uint8_t secret[16], int64_t window,
                    const struct stream_hooks *hooks) {
     must(secret);
     must(window >= 0);
     st->on_removed = hooks && hooks->on_removed ? hooks->on_removed : no_hook;
+    st->on_released = hooks && hooks->on_released ? hooks->on_released : keep;
     st->ctx = hooks ? hooks->ctx : NULL;
     index_init(&st->index);
     subjects_init(&st->subjects, load64(secret) ^ load64(secret + 8));

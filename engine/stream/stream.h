@@ -38,6 +38,8 @@ struct stream_removed {
     enum removed_why why;
 };
 
+struct consumer;
+
 struct stream {
     struct stream_conf conf;
     struct index index;
@@ -53,12 +55,15 @@ struct stream {
     /* Called for each message that goes. Must not change the stream. For REMOVED_PURGE the consumers are told
      * once, by consumer_on_purge(), not one by one. */
     void (*on_removed)(void *ctx, struct stream *st, const struct stream_removed *r);
+    /* Under interest and work queue retention: consumer c has done with this message; may remove it. */
+    void (*on_released)(void *ctx, struct stream *st, struct consumer *c, uint64_t seq);
     void *ctx;
 };
 
 struct stream_hooks {
     void (*on_removed)(void *ctx, struct stream *st, const struct stream_removed *r);
     void *ctx;
+    void (*on_released)(void *ctx, struct stream *st, struct consumer *c, uint64_t seq);
 };
 
 /* A new stream. secret: 16 random bytes that key its tables against chosen collisions, the same ones every
@@ -100,6 +105,11 @@ struct stream_put {
  * subject's id. With a rollup the caller tells its consumers: consumer_on_purge() with the subject (SUBJECT)
  * or empty (ALL). */
 uint32_t stream_applied(struct stream *st, const struct stream_put *p);
+/* A message that no consumer of an interest stream wants (skip.c): admitted whatever the limits say, and only
+ * counted: it has a sequence and an id. */
+void stream_admit_unwanted(struct stream *st, const struct mr_msg *m, const struct mr_append_opts *opts,
+                           int64_t now, struct stream_verdict *v);
+void stream_skip(struct stream *st, const struct stream_put *p);
 /* Everything up to seq may be seen. Never goes back. */
 void stream_visible(struct stream *st, uint64_t seq);
 
@@ -155,12 +165,16 @@ uint64_t stream_msg_size(enum mr_storage storage, size_t subject, size_t hdr, si
 enum err stream_load(struct stream *st, struct span record) MUST_USE;
 /* A message record. A sequence known already is ignored (ERR_NONE); skipped sequences count as lost. */
 enum err stream_replay(struct stream *st, const struct stream_put *p) MUST_USE;
+/* The record of a message that was only counted. As above. */
+enum err stream_replay_skip(struct stream *st, const struct stream_put *p) MUST_USE;
 /* A message has a new place: compaction copied it, or a REC_MOVED is replayed. ERR_NONE: it is not live (any
  * more). */
 enum err stream_moved(struct stream *st, const struct stream_put *p) MUST_USE;
 /* REC_DELETE and REC_PURGE. */
 void stream_replay_delete(struct stream *st, uint64_t seq);
 enum err stream_replay_purge(struct stream *st, struct span record) MUST_USE;
+/* What a consumer's record says that left the stream with it. */
+void stream_replay_released(struct stream *st, struct span record);
 /* A record of this stream is damaged: the message is gone, its sequence stays used. bytes: what is known of
  * its size. */
 void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes);
