@@ -102,7 +102,8 @@ static enum mr_status put_record(struct mr_stream *s, const struct mr_msg *m, co
     return append_write(s, &r, loc);
 }
 
-/* Its record is dead as soon as it is written, but the stream's full record counts on it like on a message. */
+/* Its record is dead as soon as it is written, but the stream's full record counts on it like on a message.
+ */
 static void skip(struct mr_stream *s, const struct stream_put *p) {
     must(p->seq == s->st.last_seq + 1);
     stream_skip(&s->st, p);

@@ -87,7 +87,7 @@ struct mr_stream {
     struct list release;        /* ... with its log's next progress */
     struct mr_consumer *holder; /* the consumer that held a message last */
     uint64_t bytes_seen;        /* as counted in the shard's total */
-    uint64_t full_segno; /* where the newest full record lies */
+    uint64_t full_segno;        /* where the newest full record lies */
     uint64_t full_frame;
     uint64_t
         dead_segno;  /* lowest segment with a message that died since: the full record still counts on it */
@@ -221,14 +221,16 @@ void mrs_mark_stale(struct mr_stream *s);
 /* Does a consumer of an interest stream want messages on this subject? True for all other streams. */
 bool mrs_wanted(struct mr_stream *s, struct span subject);
 void mrs_on_released(void *ctx, struct stream *st, struct consumer *c, uint64_t seq);
-/* Adds what was let go to the payload of a consumer's record in the shard's buffer; logged: the log took it. */
+/* Adds what was let go to the payload of a consumer's record in the shard's buffer; logged: the log took it.
+ */
 enum err mrs_put_released(struct mr_stream *s) MUST_USE;
 void mrs_released_logged(struct mr_stream *s);
 /* As a record of its own; nothing when there is none. */
 enum err mrs_log_released(struct mr_stream *s) MUST_USE;
 /* The same, if a message of this size could meet a limit otherwise. */
 enum err mrs_log_before_limit(struct mr_stream *s, uint64_t size) MUST_USE;
-/* The record that a consumer is gone, with all that was kept for it alone; then mrc_release() lets that go. */
+/* The record that a consumer is gone, with all that was kept for it alone; then mrc_release() lets that go.
+ */
 enum err mrc_log_gone(struct mr_consumer *c) MUST_USE;
 void mrc_release(struct mr_consumer *c);
 /* Its filters have changed. */

@@ -157,6 +157,11 @@ MR_API void mr_shard_stats(const struct mr_shard *shard, struct mr_shard_stats *
 /* ------------------------------------------------------------------------------------------------- streams */
 
 enum mr_storage { MR_FILE, MR_MEMORY };
+/* What messages stay for; max_* and purges apply in any case. LIMITS: those. INTEREST: until every consumer whose filters
+ * match has acknowledged it (ack none: was given it); without such a consumer a message gets a sequence and is not stored.
+ * Deleting a consumer, or changing its filters, lets go what it alone had kept. WORKQUEUE: until it is acknowledged; its
+ * consumers have ack explicit, deliver all, and filters that do not overlap. MR_TERM counts as acknowledged; a message at
+ * max_deliver stays. An acknowledged message is gone at once, and for good once the acknowledgement is durable. */
 enum mr_retention { MR_RETAIN_LIMITS, MR_RETAIN_INTEREST, MR_RETAIN_WORKQUEUE };
 enum mr_discard { MR_DISCARD_OLD, MR_DISCARD_NEW };
 #define MR_FIRST_SEQ_MAX ((uint64_t)1 << 62) /* no stream lives to see its sequences run out */
@@ -181,7 +186,9 @@ struct mr_stream_config {
 /* Creates a stream; visible and usable at once, durable after the next barrier. MR_EXISTS when the name is taken here. */
 MR_API enum mr_status mr_stream_create(struct mr_shard *shard, const struct mr_stream_config *cfg, int64_t now,
                                        struct mr_stream **stream) MR_MUST_USE;
-/* Replaces the configuration (name, storage and first_seq stay) and applies lowered limits. */
+/* Replaces the configuration (name, storage and first_seq stay) and applies lowered limits. Retention may change between
+ * limits and interest: then what consumers have done with goes, everything when there are none. A work queue stays one
+ * (MR_INVAL). */
 MR_API enum mr_status mr_stream_update(struct mr_stream *s, const struct mr_stream_config *cfg, int64_t now) MR_MUST_USE;
 /* Deletes stream and consumers. The pointers are dead after the call; unfinished appends still get their on_done. */
 MR_API enum mr_status mr_stream_delete(struct mr_stream *s) MR_MUST_USE;
@@ -304,6 +311,7 @@ struct mr_consumer_config {
     struct mr_bytes extra;    /* as in mr_stream_config */
 };
 
+/* MR_EXISTS, MR_LIMIT (max_consumers), MR_DENIED (not on this work queue). */
 MR_API enum mr_status mr_consumer_create(struct mr_stream *s, const struct mr_consumer_config *cfg, int64_t now,
                                          struct mr_consumer **c) MR_MUST_USE;
 /* Replaces what may change: ack_wait, max_deliver, backoff, filters, max_ack_pending, inactive_threshold, headers_only, extra. */

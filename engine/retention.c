@@ -78,9 +78,9 @@ enum err mrs_log_before_limit(struct mr_stream *s, uint64_t size) {
     const struct mr_stream_config *c = &s->st.conf.c;
     if (!released_any(r)) return ERR_OK;
     uint64_t msgs = s->st.msgs + r->msgs + MR_BATCH_MSGS_MAX, bytes = s->st.bytes + r->bytes + size;
-    bool full =
-        c->max_msgs_per_subject > 0 || (c->discard == MR_DISCARD_OLD && c->max_msgs > 0 && msgs > (uint64_t)c->max_msgs) ||
-        (c->discard == MR_DISCARD_OLD && c->max_bytes > 0 && bytes > (uint64_t)c->max_bytes);
+    bool full = c->max_msgs_per_subject > 0 ||
+                (c->discard == MR_DISCARD_OLD && c->max_msgs > 0 && msgs > (uint64_t)c->max_msgs) ||
+                (c->discard == MR_DISCARD_OLD && c->max_bytes > 0 && bytes > (uint64_t)c->max_bytes);
     return full ? mrs_log_released(s) : ERR_OK;
 }
 

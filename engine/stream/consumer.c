@@ -79,7 +79,8 @@ static uint64_t start_seq(struct consumer *c) {
     if (st->first_seq == 0 && !given) return 1;
     if (seq > st->last_seq && !given) return st->last_seq + 1;
     if (seq < st->first_seq) seq = st->first_seq;
-    if (seq > INT64_MAX) seq = INT64_MAX; /* where no stream comes to, and still a sequence with one behind it */
+    if (seq > INT64_MAX)
+        seq = INT64_MAX; /* where no stream comes to, and still a sequence with one behind it */
     return seq ? seq : 1;
 }
 

@@ -137,7 +137,7 @@ void consumer_on_removed(struct consumer *c, const struct stream_removed *r) {
         must(c->num_pending > 0);
         c->num_pending--;
     }
-    if (r->seq < c->next_seq) ack_one(c, r->seq);
+    if (r->seq < c->next_seq && ack_one(c, r->seq)) c->floor_last = c->now;
 }
 
 static bool any_filter_in(const struct consumer *c, struct span purged) {

@@ -9,6 +9,7 @@
 #include "jetstream/deliver.h"
 #include "jetstream/info.h"
 #include "jetstream/push.h"
+#include "subject/subject.h"
 #include "wire/json.h"
 #include "wire/nuid.h"
 
@@ -63,6 +64,39 @@ static bool names_agree(struct api_req *r, struct consumer_cfg *c) {
     if (r->rest.n && !span_eq(r->rest, c->filter)) return js_fail(e, JS_FILTER_MISMATCH, NULL);
     if (c->num_replicas > 1) return js_fail(e, JS_REPLICAS, NULL);
     return true;
+}
+
+/* A work queue's message has one consumer. matches nats-server: one without filters only looks at others when
+ * it is new. */
+static bool queue_unique(const struct js_stream *s, struct span name, const struct consumer_cfg *c,
+                         struct js_error *e) {
+    if (mr_stream_config(s->engine)->retention != MR_RETAIN_WORKQUEUE) return true;
+    const struct span *mine = c->filters_n ? c->filters : &c->filter;
+    size_t n = c->filters_n ? c->filters_n : c->filter.n > 0;
+    for (const struct list *l = s->consumers.next; l != &s->consumers; l = l->next) {
+        const struct js_consumer *k = container_of(l, struct js_consumer, link);
+        const struct mr_consumer_config *cfg = mr_consumer_config(k->engine);
+        if (span_eq(k->name, name)) continue;
+        for (size_t i = 0; i < n; i++) {
+            bool clash = cfg->filters_count == 0;
+            for (size_t f = 0; f < cfg->filters_count && !clash; f++)
+                clash = subject_overlap(mine[i], js_span(cfg->filters[f]));
+            if (clash) return js_fail(e, JS_QUEUE_NOT_UNIQUE, NULL);
+        }
+    }
+    return true;
+}
+
+/* What a new consumer of a work queue must be. */
+static bool queue_takes(const struct js_stream *s, struct span name, const struct consumer_cfg *c,
+                        struct js_error *e) {
+    must(s->engine != NULL);
+    if (mr_stream_config(s->engine)->retention != MR_RETAIN_WORKQUEUE) return true;
+    if (c->ack != MR_ACK_EXPLICIT) return js_fail(e, JS_QUEUE_ACK, NULL);
+    if (s->consumers_n > 0 && c->filter.n == 0 && c->filters_n == 0)
+        return js_fail(e, JS_QUEUE_UNFILTERED, NULL);
+    if (!queue_unique(s, name, c, e)) return false;
+    return c->deliver == MR_DELIVER_ALL || js_fail(e, JS_QUEUE_DELIVER, NULL);
 }
 
 static bool room_for_one(const struct js_stream *s, struct js_error *e) {
@@ -125,8 +159,9 @@ static bool create_over(struct api_req *r, struct js_consumer *old, const struct
     consumer_cfg_put(&t, c);
     bool same = !t.failed && span_eq(text_span(&t), extra);
     text_free(&t);
+    if (!same && c->action == CONSUMER_CREATE) return js_fail(&r->err, JS_CONSUMER_EXISTS, NULL);
+    if (!queue_unique(old->stream, old->name, c, &r->err)) return false;
     if (same) return true;
-    if (c->action == CONSUMER_CREATE) return js_fail(&r->err, JS_CONSUMER_EXISTS, NULL);
     struct consumer_cfg was;
     if (!consumer_cfg_load(&was, extra, &r->err)) return false;
     bool ok = consumer_cfg_check_update(&was, c, &r->err);
@@ -158,7 +193,8 @@ static struct js_consumer *create(struct api_req *r, struct consumer_cfg *c) {
         js_fail(&r->err, JS_CONSUMER_MISSING, NULL);
         return NULL;
     }
-    return room_for_one(s, &r->err) && create_new(r, s, c, &k) ? k : NULL;
+    bool may = room_for_one(s, &r->err) && queue_takes(s, name, c, &r->err);
+    return may && create_new(r, s, c, &k) ? k : NULL;
 }
 
 void api_consumer_create(struct api_req *r) {

@@ -257,8 +257,11 @@ static bool check_push(const struct consumer_cfg *c, const struct stream_cfg *s,
     return true;
 }
 
-static bool check_pull(const struct consumer_cfg *c, const struct js_limits *l, struct js_error *e) {
+static bool check_pull(const struct consumer_cfg *c, const struct stream_cfg *s, const struct js_limits *l,
+                       struct js_error *e) {
     must(c->deliver_subject.n == 0);
+    if (c->ack == MR_ACK_NONE && s->retention == MR_RETAIN_WORKQUEUE)
+        return js_fail(e, JS_PULL_QUEUE_ACK, NULL);
     if (c->rate_limit > 0) return js_fail(e, JS_PULL_RATE_LIMIT, NULL);
     if (c->idle_heartbeat > 0) return js_fail(e, JS_HEARTBEAT_PUSH, NULL);
     if (c->flow_control) return js_fail(e, JS_FLOW_CONTROL_PUSH, NULL);
@@ -386,7 +389,7 @@ static bool check_supported(const struct consumer_cfg *c, struct js_error *e) {
 bool consumer_cfg_check(struct consumer_cfg *c, const struct stream_cfg *stream,
                         const struct js_limits *limits, struct js_error *e) {
     bool ok = defaults_settle(c, stream, limits, e) && check_basics(c, stream, e) &&
-              (c->deliver_subject.n ? check_push(c, stream, e) : check_pull(c, limits, e)) &&
+              (c->deliver_subject.n ? check_push(c, stream, e) : check_pull(c, stream, limits, e)) &&
               check_ceilings(c, stream, limits, e) && check_filters(c, e) && check_start(c, e) &&
               check_rest(c, e) && check_supported(c, e);
     must(ok || e->code != JS_OK);

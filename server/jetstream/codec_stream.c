@@ -300,8 +300,6 @@ static bool check_supported(const struct stream_cfg *c, struct js_error *e) {
         bool wanted;
         const char *what;
     } missing[] = {
-        {c->retention == MR_RETAIN_INTEREST, "interest retention is"},
-        {c->retention == MR_RETAIN_WORKQUEUE, "workqueue retention is"},
         {c->compression != 0, "compression is"},
         {c->mirror != NULL, "mirrors are"},
         {yyjson_arr_size(c->sources) > 0, "sources are"},
@@ -456,7 +454,9 @@ static void flags_put(struct text *t, const struct stream_cfg *c) {
 }
 
 /* The API level that a server must have to know all of this. */
-static int required_level(const struct stream_cfg *c) { return c->allow_batched ? 4 : c->allow_atomic ? 2 : 0; }
+static int required_level(const struct stream_cfg *c) {
+    return c->allow_batched ? 4 : c->allow_atomic ? 2 : 0;
+}
 
 void stream_cfg_put(struct text *t, const struct stream_cfg *c) {
     must(c->name.n > 0);

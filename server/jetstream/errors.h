@@ -50,6 +50,7 @@
     X(DELIVER_CYCLE, 10081, 400, "consumer deliver subject forms a cycle")                                   \
     X(ACK_PENDING_POLICY, 10082, 400, "consumer requires ack policy for max ack pending")                    \
     X(SMALL_HEARTBEAT, 10083, 400, "consumer idle heartbeat needs to be >= 100ms")                           \
+    X(PULL_QUEUE_ACK, 10084, 400, "consumer in pull mode requires explicit ack policy on workqueue stream")  \
     X(PULL_RATE_LIMIT, 10086, 400, "consumer in pull mode can not have rate limit set")                      \
     X(HEARTBEAT_PUSH, 10088, 400, "consumer idle heartbeat requires a push based consumer")                  \
     X(FLOW_CONTROL_PUSH, 10089, 400, "consumer flow control requires a push based consumer")                 \
@@ -58,6 +59,10 @@
     X(CONSUMER_POLICY, 10094, 400, "%s")                                                                     \
     X(SAMPLING, 10095, 400, "failed to parse consumer sampling configuration: %s")                           \
     X(HEADER_TOO_LARGE, 10097, 400, "header size exceeds maximum allowed of 64k")                            \
+    X(QUEUE_ACK, 10098, 400, "workqueue stream requires explicit ack")                                       \
+    X(QUEUE_UNFILTERED, 10099, 400, "multiple non-filtered consumers not allowed on workqueue stream")       \
+    X(QUEUE_NOT_UNIQUE, 10100, 400, "filtered consumer not unique on workqueue stream")                      \
+    X(QUEUE_DELIVER, 10101, 400, "consumer must be deliver all on workqueue stream")                         \
     X(NAME_TOO_LONG, 10102, 400, "consumer name is too long, maximum allowed is %s")                         \
     X(BAD_DURABLE, 10103, 400, "durable name can not contain '.', '*', '>'")                                 \
     X(CONSUMER_ACTIVE, 10105, 400, "consumer already exists and is still active")                            \

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Says the same things to two JetStream servers and compares what they answer.
 
-    differential.py record HOST:PORT      writes tests/unit/data/js/recorded.json from a reference server (nats-server)
+    differential.py record HOST:PORT      writes tests/unit/data/js/*.json from a reference server (nats-server)
     differential.py check HOST:PORT [-v]  says it all to another server and compares; exits 1 on a difference
+
+A third word, recorded or retention, limits both to that file.
 
 Needs nothing but Python. The server must have JetStream on and no streams. What differs from run to run (times, inboxes,
 generated names, identities) is replaced before comparing; everything else must be equal, field by field.
@@ -10,7 +12,7 @@ The last line is "N passed, N failed".
 """
 import json, os, re, socket, sys, time
 
-DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'unit', 'data', 'js', 'recorded.json')
+DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'unit', 'data', 'js')
 API = '$JS.API.'
 
 
@@ -445,21 +447,284 @@ def push():
     api('STREAM.DELETE.P')
 
 
-def main():
-    if len(sys.argv) < 3 or sys.argv[1] not in ('record', 'check'):
-        sys.exit(__doc__)
-    verbose = '-v' in sys.argv
-    for part in (streams, publishing, messages, updates, consumers, pulls, acks, directs, push):
+def explicit(name, stream, **more):
+    consumer(name, dict({'durable_name': name, 'ack_policy': 'explicit'}, **more), stream=stream)
+
+
+def ack(stream, name, delivered, sseq, cseq, body='+ACK'):
+    step('$JS.ACK.%s.%s.%d.%d.%d.1600000000000000000.0' % (stream, name, delivered, sseq, cseq), body)
+
+
+def info(stream):
+    api('STREAM.INFO.' + stream, {'deleted_details': True})
+
+
+def queues():
+    """Who may consume from a work queue, and what an answer does to its messages."""
+    api('STREAM.CREATE.W', {'name': 'W', 'subjects': ['w.>'], 'retention': 'workqueue'})
+    for bad in ({'ack_policy': 'none'}, {'ack_policy': 'all'}, {'deliver_subject': 'x', 'ack_policy': 'none'},
+                {'deliver_subject': 'x', 'ack_policy': 'all'}, {'ack_policy': 'explicit', 'deliver_policy': 'new'},
+                {'ack_policy': 'explicit', 'deliver_policy': 'last'}, {}, {'ack_policy': 'none', 'deliver_policy': 'new'},
+                {'ack_policy': 'explicit', 'deliver_policy': 'by_start_sequence', 'opt_start_seq': 3},
+                {'ack_policy': 'none', 'rate_limit_bps': 3}, {'ack_policy': 'none', 'backoff': [-1]},
+                {'ack_policy': 'explicit', 'deliver_policy': 'last_per_subject', 'filter_subject': 'w.>'}):
+        consumer('c', dict({'durable_name': 'c'}, **bad), stream='W')
+    explicit('a', 'W', filter_subject='w.1')
+    explicit('b', 'W')
+    explicit('b', 'W', filter_subject='w.*')
+    explicit('b', 'W', filter_subjects=['w.1', 'w.2'])
+    explicit('b', 'W', filter_subjects=['w.3', 'w.2'])
+    explicit('c', 'W', filter_subject='w.2')
+    explicit('c', 'W', filter_subject='w.4', deliver_policy='new')
+    explicit('a', 'W', filter_subject='w.2')
+    explicit('a', 'W', filter_subject='w.5')
+    explicit('a', 'W')
+    explicit('b', 'W', filter_subjects=['w.3', 'w.2'])
+    explicit('a', 'W', filter_subject='w.>')
+    explicit('a', 'W', filter_subject='w.5', max_deliver=4)
+    consumer('a', {'durable_name': 'a', 'filter_subject': 'w.5', 'ack_policy': 'all'}, stream='W')
+    consumer('a', {'durable_name': 'a', 'filter_subject': 'w.6', 'ack_policy': 'explicit'}, stream='W', action='create')
+    api('STREAM.UPDATE.W', {'name': 'W', 'subjects': ['w.>'], 'retention': 'limits'})
+    api('STREAM.UPDATE.W', {'name': 'W', 'subjects': ['w.>'], 'retention': 'interest'})
+    api('STREAM.DELETE.W')
+    api('STREAM.CREATE.X', {'name': 'X', 'subjects': ['w.>'], 'retention': 'workqueue', 'max_consumers': 1})
+    explicit('a', 'X', filter_subject='w.*.x')
+    consumer('b', {'durable_name': 'b', 'ack_policy': 'all'}, stream='X')
+    api('STREAM.DELETE.X')
+    api('STREAM.CREATE.Y', {'name': 'Y', 'subjects': ['w.>'], 'retention': 'workqueue'})
+    explicit('a', 'Y', filter_subject='w.*.x')
+    explicit('b', 'Y', filter_subject='w.y.*')
+    api('CONSUMER.DELETE.Y.a')
+    explicit('a', 'Y')
+    for i in range(6):
+        publish('w.%d' % (i % 3), 'm%d' % i)
+    pull('Y.a', {'batch': 3, 'no_wait': True}, 3)
+    ack('Y', 'a', 1, 2, 2)
+    info('Y')
+    ack('Y', 'a', 1, 1, 1, '+TERM')
+    info('Y')
+    ack('Y', 'a', 1, 3, 3, '-NAK')
+    info('Y')
+    api('CONSUMER.INFO.Y.a')
+    pull('Y.a', {'batch': 1, 'no_wait': True})
+    api('CONSUMER.DELETE.Y.a')
+    info('Y')
+    explicit('n', 'Y')
+    pull('Y.n', {'batch': 4, 'no_wait': True}, 4)
+    api('STREAM.MSG.DELETE.Y', {'seq': 5})
+    for cseq, sseq in enumerate((3, 4, 5, 6), 1):
+        ack('Y', 'n', 1, sseq, cseq)
+    info('Y')
+    api('CONSUMER.INFO.Y.n')
+    publish('w.1')
+    info('Y')
+    api('STREAM.PURGE.Y')
+    info('Y')
+    api('CONSUMER.INFO.Y.n')
+    api('STREAM.DELETE.Y')
+
+
+def exhausted():
+    for name, retention in (('W', 'workqueue'), ('I', 'interest')):
+        api('STREAM.CREATE.' + name, {'name': name, 'subjects': [name], 'retention': retention, 'storage': 'memory'})
+        explicit('a', name, max_deliver=1, ack_wait=100000000)
+        if name == 'I':
+            explicit('b', name)
+        for i in range(2):
+            publish(name, 'm%d' % i)
+        pull(name + '.a', {'batch': 1, 'no_wait': True})
+        pull(name + '.a', {'batch': 2, 'expires': 300000000}, 2, 1)
+        info(name)
+        if name == 'I':
+            pull('I.b', {'batch': 2, 'no_wait': True}, 2)
+            ack('I', 'b', 1, 1, 1)
+            info('I')
+        ack(name, 'a', 1, 1, 1)
+        info(name)
+        api('STREAM.DELETE.' + name)
+
+
+def interest(**more):
+    """In memory: nats-server may find messages of a file stream that had the same name a moment ago."""
+    api('STREAM.DELETE.I')
+    api('STREAM.CREATE.I', dict({'name': 'I', 'subjects': ['i.>'], 'retention': 'interest', 'storage': 'memory'}, **more))
+
+
+def interests():
+    interest()
+    publish('i.1')
+    info('I')
+    publish('i.1', 'hi', Nats_Msg_Id='x')
+    publish('i.1', 'hi', Nats_Msg_Id='x')
+    publish('i.1', 'hi', Nats_Expected_Last_Sequence='1')
+    publish('i.1', 'hi', Nats_Expected_Last_Msg_Id='x')
+    explicit('a', 'I', filter_subject='i.1')
+    publish('i.2')
+    publish('i.1')
+    publish('i.2')
+    info('I')
+    explicit('b', 'I', filter_subject='i.*')
+    publish('i.1')
+    publish('i.2')
+    publish('i.1')
+    pull('I.a', {'batch': 9, 'no_wait': True}, 4)
+    pull('I.b', {'batch': 9, 'no_wait': True}, 5)
+    for who, sseq, cseq, verb in (('b', 7, 2, '+ACK'), ('b', 8, 3, '+ACK'), ('a', 7, 2, '+ACK'), ('b', 9, 4, '+TERM')):
+        ack('I', who, 1, sseq, cseq, verb)
+        info('I')
+    api('CONSUMER.DELETE.I.a')
+    info('I')
+    interest()
+    for name in 'abc':
+        explicit(name, 'I')
+    for i in range(6):
+        publish('i.1', 'm%d' % i)
+    pull('I.a', {'batch': 6, 'no_wait': True}, 6)
+    pull('I.b', {'batch': 3, 'no_wait': True}, 3)
+    for who, last in (('a', 4), ('b', 2)):
+        for seq in range(1, last + 1):
+            ack('I', who, 1, seq, seq)
+    for name in 'cba':
+        info('I')
+        api('CONSUMER.DELETE.I.' + name)
+    info('I')
+    interest()
+    consumer('all', {'durable_name': 'all', 'ack_policy': 'all'}, stream='I')
+    consumer('none', {'durable_name': 'none', 'ack_policy': 'none'}, stream='I')
+    for i in range(5):
+        publish('i.1', 'm%d' % i)
+    pull('I.all', {'batch': 4, 'no_wait': True}, 4)
+    ack('I', 'all', 1, 3, 3)
+    for n in (2, 2, 1):
+        pull('I.none', {'batch': n, 'no_wait': True}, n)
+        info('I')
+    ack('I', 'all', 1, 4, 4)
+    api('CONSUMER.INFO.I.none')
+    api('CONSUMER.INFO.I.all')
+    api('CONSUMER.DELETE.I.all')
+    info('I')
+    interest()
+    explicit('a', 'I')
+    for i in range(4):
+        publish('i.1', 'm%d' % i)
+    explicit('n', 'I', deliver_policy='new')
+    explicit('l', 'I', deliver_policy='last_per_subject', filter_subject='i.>')
+    publish('i.1', 'm4')
+    pull('I.a', {'batch': 5, 'no_wait': True}, 5)
+    for seq in range(1, 6):
+        ack('I', 'a', 1, seq, seq)
+    info('I')
+    pull('I.n', {'batch': 5, 'no_wait': True}, 2)
+    ack('I', 'n', 1, 5, 1)
+    info('I')
+    pull('I.l', {'batch': 5, 'no_wait': True}, 3)
+    ack('I', 'l', 1, 4, 1)
+    ack('I', 'l', 1, 5, 2)
+    info('I')
+
+
+def interest_and_limits():
+    interest(max_msgs=2, discard='new')
+    for i in range(3):
+        publish('i.1')
+    explicit('a', 'I', filter_subject='i.1')
+    for i in range(3):
+        publish('i.1')
+    publish('i.2')
+    info('I')
+    pull('I.a', {'batch': 1, 'no_wait': True})
+    ack('I', 'a', 1, 4, 1)
+    publish('i.1')
+    publish('i.1')
+    info('I')
+    interest(max_msgs=2, allow_rollup_hdrs=True, max_msg_size=100)
+    publish('i.1', 'r', Nats_Rollup='sub')
+    publish('i.1', 'x' * 200)
+    explicit('a', 'I', filter_subject='i.1')
+    for i in range(4):
+        publish('i.1')
+    pull('I.a', {'batch': 2, 'no_wait': True}, 2)
+    publish('i.1')
+    info('I')
+    api('CONSUMER.INFO.I.a')
+    publish('i.2', 'r', Nats_Rollup='all')
+    info('I')
+    publish('i.1', 'r', Nats_Rollup='sub')
+    info('I')
+    interest()
+    explicit('a', 'I')
+    for i in range(6):
+        publish('i.%d' % (i % 2))
+    pull('I.a', {'batch': 4, 'no_wait': True}, 4)
+    ack('I', 'a', 1, 2, 2)
+    api('STREAM.MSG.DELETE.I', {'seq': 1})
+    info('I')
+    api('STREAM.PURGE.I', {'filter': 'i.1'})
+    info('I')
+    api('STREAM.PURGE.I')
+    info('I')
+
+
+def interest_changes():
+    api('STREAM.DELETE.I')
+    api('STREAM.CREATE.I', {'name': 'I', 'subjects': ['i.>'], 'storage': 'memory'})
+    explicit('a', 'I', filter_subject='i.1')
+    consumer('b', {'durable_name': 'b', 'ack_policy': 'all', 'filter_subject': 'i.1'}, stream='I')
+    consumer('n', {'durable_name': 'n', 'ack_policy': 'none', 'filter_subject': 'i.1'}, stream='I')
+    for i in range(9):
+        publish('i.%d' % (i % 3 == 2))
+    for i in range(4):
+        publish('i.1')
+    pull('I.n', {'batch': 7, 'no_wait': True}, 7)
+    pull('I.a', {'batch': 6, 'no_wait': True}, 6)
+    for sseq, cseq in ((3, 1), (6, 2), (10, 4)):
+        ack('I', 'a', 1, sseq, cseq)
+    pull('I.b', {'batch': 5, 'no_wait': True}, 5)
+    ack('I', 'b', 1, 11, 5)
+    api('STREAM.UPDATE.I', {'name': 'I', 'subjects': ['i.>'], 'storage': 'memory', 'retention': 'workqueue'})
+    api('STREAM.UPDATE.I', {'name': 'I', 'subjects': ['i.>'], 'storage': 'memory', 'retention': 'interest'})
+    info('I')
+    publish('i.0')
+    info('I')
+    api('STREAM.UPDATE.I', {'name': 'I', 'subjects': ['i.>'], 'storage': 'memory', 'retention': 'limits'})
+    publish('i.0')
+    info('I')
+    for name in 'abn':
+        api('CONSUMER.DELETE.I.' + name)
+    info('I')
+    api('STREAM.UPDATE.I', {'name': 'I', 'subjects': ['i.>'], 'storage': 'memory', 'retention': 'interest'})
+    info('I')
+    interest()
+    explicit('a', 'I', filter_subjects=['i.1', 'i.2'])
+    explicit('b', 'I', filter_subjects=['i.2'])
+    for i in range(9):
+        publish('i.%d' % (i % 3))
+    info('I')
+    explicit('a', 'I', filter_subjects=['i.2'])
+    info('I')
+    explicit('a', 'I', filter_subjects=['i.0'])
+    info('I')
+    consumer('e', {'ack_policy': 'explicit', 'name': 'e', 'inactive_threshold': 300000000}, stream='I')
+    publish('i.7')
+    info('I')
+    pull('I.a', {'batch': 1, 'expires': 1200000000}, 1, 2)
+    info('I')
+    api('STREAM.DELETE.I')
+
+
+def run(client, name, parts, record, verbose):
+    STEPS.clear()
+    for part in parts:
         part()
-    client = Client(sys.argv[2])
-    recorded = [] if sys.argv[1] == 'record' else json.load(open(DATA))
-    if sys.argv[1] == 'check' and [s['subject'] for s in recorded] != [s['subject'] for s in STEPS]:
+    path = os.path.join(DATA, name + '.json')
+    recorded = [] if record else json.load(open(path))
+    if not record and [s['subject'] for s in recorded] != [s['subject'] for s in STEPS]:
         sys.exit('the steps have changed: record them again')
     failed = 0
     for i, s in enumerate(STEPS):
         got = [normal_message(m) for m in client.ask(s['subject'], s['body'], s['hdr'], s['n'], s['wait'])]
         got = blank_account(s, got)
-        if sys.argv[1] == 'record':
+        if record:
             recorded.append({'subject': s['subject'], 'body': s['body'], 'hdr': s['hdr'], 'expect': got})
         elif got != recorded[i]['expect']:
             failed += 1
@@ -467,10 +732,28 @@ def main():
                                                            json.dumps(recorded[i]['expect']), json.dumps(got)))
         elif verbose:
             print('ok', s['subject'][:80])
-    if sys.argv[1] == 'record':
-        with open(DATA, 'w') as f:
+    if record:
+        with open(path, 'w') as f:
             f.write('[\n' + ',\n'.join(json.dumps(r) for r in recorded) + '\n]\n')
-    print('%d passed, %d failed' % (len(STEPS) - failed, failed))
+    return len(STEPS), failed
+
+
+PARTS = {
+    'recorded': (streams, publishing, messages, updates, consumers, pulls, acks, directs, push),
+    'retention': (queues, exhausted, interests, interest_and_limits, interest_changes),
+}
+
+
+def main():
+    words = [a for a in sys.argv[1:] if a != '-v']
+    if len(words) < 2 or words[0] not in ('record', 'check') or any(w not in PARTS for w in words[2:]):
+        sys.exit(__doc__)
+    client = Client(words[1])
+    steps = failed = 0
+    for name in words[2:] or PARTS:
+        n, bad = run(client, name, PARTS[name], words[0] == 'record', '-v' in sys.argv)
+        steps, failed = steps + n, failed + bad
+    print('%d passed, %d failed' % (steps - failed, failed))
     sys.exit(1 if failed else 0)
 
 

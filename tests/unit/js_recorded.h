@@ -1,5 +1,5 @@
-/* js_recorded.h - what nats-server answered, from data/js/recorded.json (tests/clients/differential.py writes
- * it). */
+/* js_recorded.h - what nats-server answered, from data/js/recorded.json and retention.json
+ * (tests/clients/differential.py writes them). */
 #pragma once
 #include <libgen.h>
 #include <stdio.h>
@@ -8,10 +8,10 @@
 #include "base/span.h"
 #include "lib/check.h"
 
-static inline yyjson_doc *recorded_read(void) {
+static inline yyjson_doc *recorded_read(const char *name) {
     char here[1024], path[1200];
     snprintf(here, sizeof here, "%s", __FILE__);
-    snprintf(path, sizeof path, "%s/data/js/recorded.json", dirname(here));
+    snprintf(path, sizeof path, "%s/data/js/%s.json", dirname(here), name);
     yyjson_doc *doc = yyjson_read_file(path, 0, NULL, NULL);
     CHECK(doc != NULL);
     CHECK(yyjson_arr_size(yyjson_doc_get_root(doc)) > 200);

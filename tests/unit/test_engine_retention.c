@@ -1,5 +1,5 @@
-/* test_engine_retention.c - interest and work queue retention through the public interface: what goes when, what
- * the peer says of it too, and what is there after a stop, an orderly one and one in the middle. */
+/* test_engine_retention.c - interest and work queue retention through the public interface: what goes when,
+ * what the peer says of it too, and what is there after a stop, an orderly one and one in the middle. */
 #include "engine_world.h"
 
 #include <inttypes.h>
@@ -30,7 +30,8 @@ static const char *live(const struct mr_stream *s) {
     static char out[512];
     struct mr_stream_state st;
     mr_stream_state(s, &st);
-    size_t n = (size_t)snprintf(out, sizeof out, "%" PRIu64 "-%" PRIu64 ":", st.first_seq, st.last_seq), count = 0;
+    size_t n = (size_t)snprintf(out, sizeof out, "%" PRIu64 "-%" PRIu64 ":", st.first_seq, st.last_seq),
+           count = 0;
     for (uint64_t seq = 1; (seq = mr_seq_next(s, seq, (struct mr_bytes){0}, false)) != 0; seq++, count++)
         n += (size_t)snprintf(out + n, sizeof out - n, " %" PRIu64, seq);
     CHECK_EQ(st.msgs, count);
@@ -113,7 +114,8 @@ static void a_queue(void) {
     world_close();
 }
 
-static enum mr_status refused(struct mr_stream *s, enum mr_ack_policy a, enum mr_deliver deliver, const char *filter) {
+static enum mr_status refused(struct mr_stream *s, enum mr_ack_policy a, enum mr_deliver deliver,
+                              const char *filter) {
     struct mr_consumer_config cfg = consumer_config("x");
     struct mr_bytes f = filter ? str(filter) : (struct mr_bytes){0};
     cfg.ack = a;
@@ -226,7 +228,8 @@ static void consumers_leave(void) {
 static void acks_of_all_kinds(void) {
     world_new(1);
     struct mr_stream *s = retaining("I", MR_RETAIN_INTEREST, MR_FILE);
-    struct mr_consumer *all = consumer_on(s, "all", MR_ACK_ALL, NULL), *none = consumer_on(s, "none", MR_ACK_NONE, NULL);
+    struct mr_consumer *all = consumer_on(s, "all", MR_ACK_ALL, NULL),
+                       *none = consumer_on(s, "none", MR_ACK_NONE, NULL);
     fill(s, "i", 5);
     take(all, 4, 4);
     CHECK_STR(live(s), "1-5: 1 2 3 4 5");
@@ -259,7 +262,8 @@ static void at_max_deliver(void) {
     expect(a, 2, 1);
     while (w.exceeded_count < 2) turn();
     take(b, 3, 7);
-    CHECK_STR(live(s), "1-3: 1 2 3"); /* matches nats-server: exhausted ones stay until they are acknowledged */
+    CHECK_STR(live(s),
+              "1-3: 1 2 3"); /* matches nats-server: exhausted ones stay until they are acknowledged */
     answer(a, &d, MR_ACK);
     CHECK_STR(live(s), "2-3: 2 3");
     world_close();
@@ -267,7 +271,8 @@ static void at_max_deliver(void) {
 
 /* --- nobody wants it --- */
 
-static enum mr_status publish_with_id(struct mr_stream *s, const char *subject, const char *id, uint64_t *seq) {
+static enum mr_status publish_with_id(struct mr_stream *s, const char *subject, const char *id,
+                                      uint64_t *seq) {
     struct mr_msg m = message(subject, "payload");
     struct mr_append_opts o = {.msg_id = str(id)};
     struct mr_append_result r;
@@ -338,7 +343,8 @@ static void nobody_wants_it(void) {
 static void segments_go(void) {
     w.cfg.segment_bytes = 1 << 20;
     world_new(1);
-    struct mr_stream *s = retaining("I", MR_RETAIN_INTEREST, MR_FILE), *q = retaining("W", MR_RETAIN_WORKQUEUE, MR_FILE);
+    struct mr_stream *s = retaining("I", MR_RETAIN_INTEREST, MR_FILE),
+                     *q = retaining("W", MR_RETAIN_WORKQUEUE, MR_FILE);
     struct mr_consumer *c = consumer_on(q, "c", MR_ACK_EXPLICIT, NULL);
     fill(q, "w", 4);
     take(c, 3, 5);
@@ -369,7 +375,8 @@ static void segments_go(void) {
 static void limits_become_interest(void) {
     world_new(1);
     struct mr_stream *s = stream_new("I");
-    struct mr_consumer *a = consumer_on(s, "a", MR_ACK_EXPLICIT, "i.1"), *b = consumer_on(s, "b", MR_ACK_ALL, "i.1"),
+    struct mr_consumer *a = consumer_on(s, "a", MR_ACK_EXPLICIT, "i.1"),
+                       *b = consumer_on(s, "b", MR_ACK_ALL, "i.1"),
                        *n = consumer_on(s, "n", MR_ACK_NONE, "i.1");
     for (int i = 0; i < 9; i++) fill(s, i % 3 == 2 ? "i.1" : "i.0", 1);
     fill(s, "i.1", 4);
@@ -531,5 +538,5 @@ static void too_many_runs(void) {
 
 CHECK_MAIN(CASE(a_queue), CASE(a_queue_and_its_consumers), CASE(two_are_interested), CASE(consumers_leave),
            CASE(acks_of_all_kinds), CASE(at_max_deliver), CASE(nobody_wants_it), CASE(segments_go),
-           CASE(limits_become_interest), CASE(filters_change), CASE(limits_after_a_stop), CASE(confirmed_is_gone),
-           CASE(a_consumer_in_memory), CASE(too_many_runs))
+           CASE(limits_become_interest), CASE(filters_change), CASE(limits_after_a_stop),
+           CASE(confirmed_is_gone), CASE(a_consumer_in_memory), CASE(too_many_runs))

@@ -109,7 +109,7 @@ static bool is_call(struct span subject, const char *call) {
 }
 
 static void recorded_streams(void) {
-    yyjson_doc *doc = recorded_read();
+    yyjson_doc *doc = recorded_read("recorded");
     size_t seen = 0, i, n;
     yyjson_val *step;
     yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, step) {
@@ -163,7 +163,7 @@ static void one_consumer(struct span subject, struct span body, yyjson_val *answ
 }
 
 static void recorded_consumers(void) {
-    yyjson_doc *doc = recorded_read();
+    yyjson_doc *doc = recorded_read("recorded");
     size_t seen = 0, i, n;
     yyjson_val *step;
     yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, step) {
@@ -241,10 +241,6 @@ static void refuses(const char *body, const char *text) {
 
 /* Never accepted and ignored. */
 static void unsupported_is_refused(void) {
-    refuses("{\"name\":\"S\",\"retention\":\"workqueue\"}",
-            "workqueue retention is not supported by this server");
-    refuses("{\"name\":\"S\",\"retention\":\"interest\"}",
-            "interest retention is not supported by this server");
     refuses("{\"name\":\"S\",\"first_seq\":18446744073709551615}", "first sequence is too large");
     refuses("{\"name\":\"S\",\"mirror\":{\"name\":\"X\"}}", "mirrors are not supported by this server");
     refuses("{\"name\":\"S\",\"sources\":[{\"name\":\"X\"}]}", "sources are not supported by this server");

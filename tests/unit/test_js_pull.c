@@ -64,7 +64,7 @@ static void refusals(void) {
 
 /* Recorded requests that were refused for what they say are refused in the same words. */
 static void recorded(void) {
-    yyjson_doc *doc = recorded_read();
+    yyjson_doc *doc = recorded_read("recorded");
     size_t i, n, seen = 0;
     yyjson_val *step;
     yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, step) {

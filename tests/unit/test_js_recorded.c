@@ -1,4 +1,4 @@
-/* Everything that was asked of nats-server (data/js/recorded.json), asked of JetStream on one, two and four
+/* Everything that was asked of nats-server (data/js), asked of JetStream on one, two and four
  * shards. */
 #include "js_recorded.h"
 #include "js_world.h"
@@ -100,9 +100,9 @@ static void one_answer(struct got *g, yyjson_val *want, const char *subject, con
     yyjson_doc_free(doc);
 }
 
-static void replay(unsigned shards, bool files) {
+static void replay(const char *name, unsigned shards, bool files) {
     struct world *w = world_open(shards, files);
-    yyjson_doc *doc = recorded_read();
+    yyjson_doc *doc = recorded_read(name);
     size_t i, n, k = 0;
     yyjson_val *step;
     yyjson_arr_foreach(yyjson_doc_get_root(doc), i, n, step) {
@@ -125,8 +125,10 @@ static void replay(unsigned shards, bool files) {
     world_close(w);
 }
 
-static void one_shard(void) { replay(1, true); }
-static void two_shards(void) { replay(2, true); }
-static void four_shards(void) { replay(4, true); }
+static void one_shard(void) { replay("recorded", 1, true); }
+static void two_shards(void) { replay("recorded", 2, true); }
+static void four_shards(void) { replay("recorded", 4, true); }
+static void retention(void) { replay("retention", 1, true); }
+static void retention_on_three(void) { replay("retention", 3, true); }
 
-CHECK_MAIN(CASE(one_shard), CASE(two_shards), CASE(four_shards))
+CHECK_MAIN(CASE(one_shard), CASE(two_shards), CASE(four_shards), CASE(retention), CASE(retention_on_three))
