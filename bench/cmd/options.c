@@ -91,6 +91,8 @@ static const struct option options[] = {
     {"json", T_TEXT, AT(json), 0, RUNS | 1 << CMD_LIMITS, 0, 0, "FILE",
      "everything measured, the whole histograms too"},
     {"csv", T_TEXT, AT(csv), 0, RUNS | 1 << CMD_LIMITS, 0, 0, "FILE", "a line a round"},
+    {"html", T_TEXT, AT(html), 0, RUNS | 1 << CMD_LIMITS, 0, 0, "FILE",
+     "one page with curves, bars and a table; needs no network"},
     {"quiet", T_FLAG, AT(quiet), 0, ALL, 0, 0, NULL, "no progress"},
     {"help", T_FLAG, AT(help), 0, ALL, 0, 0, NULL, "this"},
 };

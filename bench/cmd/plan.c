@@ -257,6 +257,10 @@ static void run_round(struct plan *p, struct row *row, const struct work *w, siz
 struct row *plan_row(struct plan *p, const struct work *w, const char *mode) {
     struct options *o = p->options;
     if (plan_stopped(p)) return NULL;
+    if (!mode[0] && (w->kind == WORK_CORE || w->kind == WORK_REQUEST))
+        mode = "not stored";
+    else if (!mode[0] && w->memory)
+        mode = "in memory";
     struct row *row =
         report_row(p->report, p->row_name ? p->row_name : w->name, command_name(o->command), w->title, mode);
     if (!row) {

@@ -81,10 +81,7 @@ static uint64_t follow_schedule(struct lane *lane, uint64_t now) {
         if (due > now || lane->sent >= lane->quota) return due;
         struct link *l = &lane->links[lane->turn_at];
         lane->turn_at = (lane->turn_at + 1) % lane->senders_n;
-        if (!shape->may_send(l)) {
-            lane->behind = true;
-            return now + RECHECK_NS;
-        }
+        if (!shape->may_send(l)) return now + RECHECK_NS;
         send_one(lane, l, due, now);
         if (due >= lane->run->measure_from_ns) hist_add(&lane->late, now - due);
         lane_mark(l);
@@ -223,6 +220,11 @@ bool lane_watch(struct lane *lane, struct link *l) {
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = l};
     l->conn.owner = l;
     return epoll_ctl(lane->epoll, EPOLL_CTL_ADD, l->conn.fd, &e) == 0;
+}
+
+uint32_t link_window(const struct work *w) {
+    if (w->rate <= 0) return w->window;
+    return w->publishers < OPEN_WINDOW ? OPEN_WINDOW / w->publishers : 1;
 }
 
 void link_slots_open(struct link *l, uint32_t n) {

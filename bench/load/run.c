@@ -204,7 +204,6 @@ static void add_lane(struct outcome *o, struct lane *lane) {
     o->published += lane->published;
     o->sent += lane->sent;
     o->came += lane->came;
-    o->behind = o->behind || lane->behind;
     hist_merge(&o->latency, &lane->latency);
     hist_merge(&o->late, &lane->late);
     series_merge(&o->series, &lane->series);
@@ -253,7 +252,7 @@ static void measure(struct run *r, struct outcome *o) {
     o->seconds = end > r->measure_from_ns ? (double)(end - r->measure_from_ns) / 1e9 : 0;
     add_cost(r, o, &from, &to);
     const struct work *w = r->work;
-    if (w->rate > 0 && !w->messages && (double)o->done < 0.985 * w->rate * o->seconds) o->behind = true;
+    o->behind = w->rate > 0 && (double)o->done < 0.98 * w->rate * o->seconds;
     if (o->done == 0 && !o->why[0])
         snprintf(o->why, sizeof o->why, "nothing came back while it was measured (%llu in the whole run)",
                  (unsigned long long)o->came);

@@ -69,7 +69,9 @@ struct link {
     void *state;    /* the shape's */
 };
 
-enum { SAMPLES_MAX = 128 };
+/* Open loop: messages under way over all connections; what is due beyond it waits, and its latency counts
+ * from when it was due. Servers refuse publishes when too many lie before them. */
+enum { OPEN_WINDOW = 8192, SAMPLES_MAX = 128 };
 struct sample {
     uint64_t sequence, tag;
     uint32_t stream;
@@ -87,7 +89,7 @@ struct lane {
     _Atomic uint64_t sent_seen, came_seen;
     _Atomic bool sending, ended;
     uint64_t came_before, heard_ns; /* to notice silence */
-    bool behind, failed;
+    bool failed;
     char why[256];
     struct hist latency, late;
     struct series series;
@@ -143,5 +145,7 @@ void lane_mark(struct link *l);
 uint64_t run_sent(const struct run *r);
 uint64_t run_came(const struct run *r);
 bool run_sending(const struct run *r);
-/* Starts (or ends) the free list of a sender's n slots. */
+/* How many messages a sender may have under way. */
+uint32_t link_window(const struct work *w);
+/* Makes the free list of a sender's n slots. */
 void link_slots_open(struct link *l, uint32_t n);

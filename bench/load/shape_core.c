@@ -45,7 +45,7 @@ static bool may_send(struct link *l) {
     const struct work *w = r->work;
     const struct chunks *c = l->state;
     if (w->subscribers == 0) return c->tail - c->head < CHUNKS_MAX;
-    uint64_t room = w->rate > 0 ? (uint64_t)1 << 18 : w->window;
+    uint64_t room = w->rate > 0 ? (uint64_t)OPEN_WINDOW : w->window;
     /* This lane's own count is newer than the one the other lanes see. */
     uint64_t sent =
         run_sent(r) - atomic_load_explicit(&l->lane->sent_seen, memory_order_relaxed) + l->lane->sent;

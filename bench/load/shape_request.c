@@ -4,8 +4,6 @@
 
 #include "load/shape_stream.h"
 
-enum { OPEN_SLOTS = 1 << 16 };
-
 static bool prepare(struct run *r) {
     (void)r;
     return true;
@@ -19,7 +17,7 @@ static bool open_link(struct run *r, struct link *l) {
     char text[96];
     snprintf(text, sizeof text, "SUB %s.%u.* 1\r\n", r->inbox, l->conn.id);
     conn_put_text(&l->conn, text);
-    link_slots_open(l, r->work->rate > 0 ? OPEN_SLOTS : r->work->window);
+    link_slots_open(l, link_window(r->work));
     return true;
 }
 

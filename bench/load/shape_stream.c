@@ -9,7 +9,7 @@
 
 #include "base/must.h"
 
-enum { OPEN_SLOTS = 1 << 16, READ_BACK_MAX = 64 };
+enum { READ_BACK_MAX = 64 };
 
 void stream_name(const struct work *w, uint32_t i, char *out, size_t room) {
     /* The stand-in servers of `trust` know one name only. */
@@ -35,7 +35,7 @@ bool stream_open_sender(struct run *r, struct link *l) {
     char text[96];
     snprintf(text, sizeof text, "SUB %s.%u.* 1\r\n", r->inbox, l->conn.id);
     conn_put_text(&l->conn, text);
-    link_slots_open(l, w->rate > 0 ? OPEN_SLOTS : w->window);
+    link_slots_open(l, link_window(w));
     l->next = calloc(w->streams, sizeof *l->next);
     must(l->next);
     return true;

@@ -110,6 +110,7 @@ void report_text_head(const struct report *r, FILE *out);
 void report_text_row(const struct report *r, const struct row *row, FILE *out);
 bool report_json(const struct report *r, const char *path);
 bool report_csv(const struct report *r, const char *path);
+bool report_html(const struct report *r, const char *path);
 
 /* 1,234,567; 12.3; 0.45: what a reader takes in at a glance. Returns out. */
 const char *figure_text(double v, char *out, size_t room);

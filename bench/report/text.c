@@ -68,7 +68,7 @@ static void print_ratios(const struct report *r, const struct row *row, FILE *ou
     static const enum figure compared[] = {FIG_CPU, FIG_MACH, FIG_RATE, FIG_P50, FIG_P99, FIG_RSS};
     for (size_t s = 1; s < r->servers_n; s++) {
         if (cell_void(&row->cells[0], NULL) || cell_void(&row->cells[s], NULL)) continue;
-        bool any = false;
+        bool any = false, verdicts = true;
         for (size_t i = 0; i < sizeof compared / sizeof compared[0]; i++) {
             struct summary a = cell_summary(&row->cells[0], compared[i]),
                            b = cell_summary(&row->cells[s], compared[i]);
@@ -79,8 +79,9 @@ static void print_ratios(const struct report *r, const struct row *row, FILE *ou
             fprintf(out, "%s%s %s", any ? "; " : "", figure_info[compared[i]].title,
                     ratio_text(&ratio, text, sizeof text));
             any = true;
+            verdicts = verdicts && ratio.verdict != VERDICT_NONE;
         }
-        if (any) fputc('\n', out);
+        if (any) fputs(verdicts ? "\n" : " (too few rounds for a verdict)\n", out);
     }
 }
 

@@ -54,6 +54,8 @@ const char *verdict_text(enum verdict v) {
 const char *ratio_text(const struct ratio *r, char *out, size_t room) {
     if (isnan(r->ratio)) {
         snprintf(out, room, "not measured");
+    } else if (r->verdict == VERDICT_NONE) {
+        snprintf(out, room, "%.2fx", r->ratio);
     } else {
         snprintf(out, room, "%.2fx [%.2f-%.2f], %s", r->ratio, r->min, r->max, verdict_text(r->verdict));
     }

@@ -1,0 +1,8 @@
+/* html.h - the parts of the page. */
+#pragma once
+#include <stdio.h>
+
+#include "report/report.h"
+
+/* All drawings that the report has something for. */
+void html_charts(FILE *f, const struct report *r);
