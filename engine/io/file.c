@@ -102,6 +102,17 @@ static enum err file_allocate(struct io *io, int fd, uint64_t off, uint64_t n) {
     return r == 0 ? ERR_OK : err_of_errno(errno);
 }
 
+static enum err file_cut(struct io *io, int fd, uint64_t size) {
+    int r;
+    (void)io;
+    must(fd >= 0);
+    must(size <= INT64_MAX);
+    do {
+        r = ftruncate(fd, (off_t)size);
+    } while (r != 0 && errno == EINTR);
+    return r == 0 ? ERR_OK : err_of_errno(errno);
+}
+
 static enum err file_sync(struct io *io, int fd) {
     int r;
     (void)io;
@@ -248,6 +259,7 @@ const struct io_file_ops io_files_real = {
     .read = file_read,
     .write = file_write,
     .allocate = file_allocate,
+    .cut = file_cut,
     .sync = file_sync,
     .rename = file_rename,
     .unlink = file_unlink,

@@ -178,6 +178,10 @@ enum err io_file_allocate(struct io *io, int fd, uint64_t off, uint64_t n) {
     must(fd >= 0);
     return io->ops->file->allocate(io, fd, off, n);
 }
+enum err io_file_cut(struct io *io, int fd, uint64_t size) {
+    must(fd >= 0);
+    return io->ops->file->cut(io, fd, size);
+}
 enum err io_file_sync(struct io *io, int fd) {
     must(fd >= 0);
     return io->ops->file->sync(io, fd);

@@ -136,6 +136,8 @@ enum err io_file_read(struct io *io, int fd, void *buf, size_t n, uint64_t off, 
 /* Writes all of it and, with sync, makes it durable. */
 enum err io_file_write(struct io *io, int fd, const void *buf, size_t n, uint64_t off, bool sync) MUST_USE;
 enum err io_file_allocate(struct io *io, int fd, uint64_t off, uint64_t n) MUST_USE;
+/* Shortens the file; lasting once it is synced. */
+enum err io_file_cut(struct io *io, int fd, uint64_t size) MUST_USE;
 enum err io_file_sync(struct io *io, int fd) MUST_USE; /* fsync; for directories too */
 enum err io_file_rename(struct io *io, int dirfd, const char *from, const char *to) MUST_USE;
 enum err io_file_unlink(struct io *io, int dirfd, const char *path) MUST_USE;
@@ -183,6 +185,7 @@ struct io_file_ops { /* same contracts as io_file_* */
     enum err (*read)(struct io *, int fd, void *buf, size_t n, uint64_t off, size_t *got);
     enum err (*write)(struct io *, int fd, const void *buf, size_t n, uint64_t off, bool sync);
     enum err (*allocate)(struct io *, int fd, uint64_t off, uint64_t n);
+    enum err (*cut)(struct io *, int fd, uint64_t size);
     enum err (*sync)(struct io *, int fd);
     enum err (*rename)(struct io *, int dirfd, const char *from, const char *to);
     enum err (*unlink)(struct io *, int dirfd, const char *path);

@@ -63,6 +63,8 @@ struct seg {
     uint32_t block; /* alignment of its frames */
     uint64_t segno, epoch, size;
     uint64_t first_frame; /* recovery: what the header says */
+    uint64_t held;        /* recovery: bytes of the file, which may be fewer than the header says */
+    bool ended;           /* recovery: its FRAME_LAST was found; behind it nothing counts */
     int16_t repair;   /* recovery: the other copy of the header is bad; this one is good. -1: both are good */
     uint64_t end;     /* behind the last frame placed */
     uint64_t on_disk; /* behind the last frame of the contiguous written prefix */
@@ -213,6 +215,7 @@ void seg_fill_header(struct store *s, struct seg *g, uint64_t first_frame, struc
  * s->place. */
 enum err seg_make_now(struct store *s, uint64_t first_frame) MUST_USE;
 uint64_t seg_next_size(const struct store *s);
+bool seg_usable(const struct store *s, const struct seg *g); /* may its free file be used again? */
 /* The next segment becomes s->place. ERR_FULL: being allocated; ERR_NOSPC. need: bytes of frames that must
  * fit. */
 enum err seg_advance(struct store *s, uint64_t need) MUST_USE;

@@ -50,10 +50,11 @@
  *            it. If one does, n was durable and is damaged: its good records count, the others are reported
  *            as lost, and reading goes on.
  *            After an unclean stop the segment where the log ends is closed there by a frame without
- *            records, marked FRAME_LAST (the only place where a block is written again); frames behind it
- *            are overwritten with zeros; segments without frames that count lose their header; and writing
- *            goes on in a new segment with a new epoch. Its header names the frame it goes on with: frames
- *            of that number and above in older segments never existed, those below it were durable.
+ *            records, marked FRAME_LAST (the only place where a block is written again); its file is cut
+ *            off behind that, whatever size its header says; segments without frames that count lose their
+ *            header; and writing goes on in a new segment with a new epoch. Its header names the frame it
+ *            goes on with: frames of that number and above in older segments never existed, those below it
+ *            were durable.
  *            Frame numbers jump only between segments, behind a FRAME_LAST: there whole segments were
  *            recycled, and a frame behind the gap carries durable_through at or above it.
  *            A frame marked FRAME_CLOSING has no records; one is written 10 ms after the last append, so

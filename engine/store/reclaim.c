@@ -58,13 +58,12 @@ static void removal_sync(struct store *s) {
     io_submit(s->io, &s->unlink_op);
 }
 
-/* Free files beyond what the maker will use soon. */
+/* Free files beyond what the maker will use soon, and those nobody can use. */
 static void trim(struct store *s) {
     must(s->free_count > 0 || list_empty(&s->free));
     list_each(l, next, &s->free) {
-        if (s->free_count <= FREE_MAX) return;
         struct seg *g = container_of(l, struct seg, link);
-        if (g->reads) continue;
+        if (g->reads || (s->free_count <= FREE_MAX && seg_usable(s, g))) continue;
         char name[16];
         seg_name(g, name);
         if (io_file_unlink(s->io, s->dirfd, name)) return;
@@ -104,14 +103,16 @@ static void take_back(struct store *s, uint64_t upto) {
 static void ask(struct store *s) {
     must(!s->rewrite_asked);
     uint64_t total = 0, waste = 0, last = 0;
+    size_t files = 0; /* small ones, after many stops, count by their number */
     for (size_t i = 0; i < s->segs_len; i++) {
         struct seg *g = s->segs[i];
         total += g->size;
         if (!dead(s, g)) continue;
         waste += g->size;
+        files++;
         last = g->segno;
     }
-    if (!last || (waste * 4 < total && !s->maker.no_space)) return;
+    if (!last || (waste * 4 < total && files * 4 < s->segs_len && !s->maker.no_space)) return;
     s->rewrite_asked = last;
     s->rewrite_done_at = 0;
     if (s->owner.rewrite)

@@ -43,14 +43,8 @@ static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h
     if (!sane) return ERR_CORRUPT;
     g->segno = h->segno;
     g->epoch = h->epoch;
-    g->unwritten = g->size < h->size;
-    if (g->unwritten) { /* a power cut took an end that held nothing; or someone else took more */
-        log_line(
-            &s->log, LOG_WARN,
-            "log %04x: %08x.seg is cut off at %llu of %llu bytes; a record behind that, if there was one, "
-            "is lost",
-            s->cfg.log, g->file, (unsigned long long)g->size, (unsigned long long)h->size);
-    }
+    g->held = g->size;
+    g->unwritten = g->held < h->size;
     g->size = h->size;
     g->block = h->block;
     g->first_frame = h->first_frame;
@@ -251,7 +245,7 @@ static void salvage(struct recovery *r, const struct stop *t, uint64_t upto, uin
         g->end = g->on_disk = at;
         g->last_no = f.h.frame_no;
         r->last_seg = t->seg;
-        r->ended = f.h.flags & FRAME_LAST;
+        r->ended = g->ended = f.h.flags & FRAME_LAST;
         if (r->ended) return;
     }
 }
@@ -351,7 +345,7 @@ static bool take(struct recovery *r, size_t i, uint64_t off, const struct frame_
     r->first = false;
     r->clean = h->flags & FRAME_CLEAN;
     if (r->clean) replay_break(&r->replay); /* a batch left open then never existed */
-    r->ended = h->flags & FRAME_LAST;
+    r->ended = g->ended = h->flags & FRAME_LAST;
     r->last_seg = i;
     g->end = g->on_disk = off + h->size;
     g->last_no = h->frame_no;
@@ -370,7 +364,7 @@ static uint64_t skip(struct recovery *r, size_t i, uint64_t off) {
         if (f.at_end || f.h.off <= off || f.h.frame_no <= r->next || f.h.frame_no >= r->limits[i]) continue;
         if (!close_gap(r, i, f.h.off, off, f.h.frame_no)) return 0;
         r->last_seg = i;
-        r->ended = false;
+        r->ended = g->ended = false;
         g->end = g->on_disk = f.h.off;
         g->last_no = f.h.frame_no - 1;
         return f.h.off;

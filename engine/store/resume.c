@@ -1,8 +1,8 @@
 /* resume.c - where writing goes on after a recovery. First what was read is made durable, then the end of the
  * log is marked: after an orderly stop by an empty frame in the same segment, after any other by closing that
- * segment, wiping what was in flight behind the end, and beginning a new one whose header says with which
- * frame. A stop between any two of these writes leaves a log that the next recovery reads the same way. Any
- * failure fails the open. */
+ * segment, cutting its file off behind the end, and beginning a new one whose header says with which frame. A
+ * stop between any two of these writes leaves a log that the next recovery reads the same way. Any failure
+ * fails the open, but for a file system that does not cut. */
 #include "store/recover.h"
 
 #include <string.h>
@@ -79,25 +79,43 @@ static enum err go_on(struct recovery *r, struct seg *g) {
     return ERR_OK;
 }
 
-/* Frames behind the end of the log were in flight: zeros over whatever of them could still be taken for a
- * frame. */
-static enum err scrub(struct recovery *r, struct seg *g) {
-    must(g->fd >= 0);
+/* What lies behind the last frame of a segment goes back to the file system, and with it what was in flight
+ * there. The file system may refuse; that costs space only. */
+static enum err cut(struct store *s, struct seg *g) {
+    must(g->ended);
     must(g->end % g->block == 0);
-    struct store *s = r->s;
-    struct found f;
-    enum err e = ERR_OK;
-    bool any = false;
-    for (uint64_t at = g->end; !e && scan_next(&r->win, g, at, &f); any = true) {
-        uint64_t to = f.h.off + f.h.size;
-        for (at = f.h.off < at ? at : f.h.off; !e && at < to;) {
-            size_t n = to - at < FILL_STEP ? (size_t)(to - at) : FILL_STEP;
-            e = io_file_write(s->io, g->fd, s->maker.mem.p, n, at, false);
-            at += n;
-        }
-        r->win.g = NULL; /* its copy is old now */
+    if (g->held < g->end + g->block) return ERR_OK;
+    enum err e = g->fd < 0 ? seg_open_file(s, g, false) : ERR_OK;
+    if (e) return e;
+    e = io_file_cut(s->io, g->fd, g->end);
+    if (e) {
+        log_line(&s->log, LOG_WARN, "log %04x: %08x.seg: what it does not use is not given back: %s",
+                 s->cfg.log, g->file, err_text(e));
+        return ERR_OK;
     }
-    return any && !e ? io_file_sync(s->io, g->fd) : e;
+    g->held = g->size = g->end;
+    return io_file_sync(s->io, g->fd);
+}
+
+/* Cuts every segment that is closed, also where a stop came between closing and cutting. */
+static enum err cut_all(struct store *s) {
+    enum err e = ERR_OK;
+    must(s->place == NULL);
+    for (size_t i = 0; i < s->segs_len && !e; i++) {
+        struct seg *g = s->segs[i];
+        if (g->ended) e = cut(s, g);
+        if (g->fd >= 0) seg_close_file(s, g);
+        if (g->ended && g->held == g->end) {
+            g->size = g->end;
+            g->unwritten = false;
+        }
+        if (!g->unwritten || (g->ended && g->held > g->end)) continue;
+        log_line(&s->log, LOG_WARN, /* a power cut took an end that held nothing; or someone else took more */
+                 "log %04x: %08x.seg is cut off at %llu of %llu bytes; a record behind that, if there was "
+                 "one, is lost",
+                 s->cfg.log, g->file, (unsigned long long)g->held, (unsigned long long)g->size);
+    }
+    return e;
 }
 
 /* After an unclean stop the segment where the log ends is closed there, so that the end still shows when the
@@ -110,7 +128,10 @@ static enum err close_off(struct recovery *r) {
     log_line(&r->s->log, LOG_INFO, "log %04x: not closed in order; it ends with frame %llu", r->s->cfg.log,
              (unsigned long long)(r->next - 1));
     enum err e = write_empty(r, g, FRAME_LAST);
-    return e ? e : scrub(r, g);
+    if (e) return e;
+    g->ended = true;
+    if (g->held < g->end) g->held = g->end;
+    return ERR_OK;
 }
 
 /* Segments without a frame or a good record that counts, and all behind the end, go back to the pool, without
@@ -157,8 +178,9 @@ enum err resume(struct recovery *r) {
         (last->block != s->block || last->unwritten || r->ended || last->size - last->end < 3 * s->block))
         last = NULL;
     enum err e = settle(r);
-    if (!e && last) e = go_on(r, last);
     if (!e && !last) e = close_off(r);
+    if (!e) e = cut_all(s);
+    if (!e && last) e = go_on(r, last);
     if (!e) e = drop_unused(r);
     if (!e && !last) e = new_place(s, r->next);
     if (!e) e = buffer_init(s, r->next);

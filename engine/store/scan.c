@@ -42,6 +42,7 @@ const uint8_t *window_at(struct window *w, struct seg *g, uint64_t off, size_t n
     if (g->fd < 0 && (w->why = seg_open_file(w->s, g, false))) return NULL;
     uint64_t start = off & ~(uint64_t)(BUF_ALIGN - 1);
     uint64_t end = start + CHUNK < g->size ? start + CHUNK : g->size;
+    if (start < g->held && end > g->held) end = g->held; /* a file that was cut is as short as it is */
     if (end < off + n) end = off + n;
     size_t want = (size_t)align_up(end - start, BUF_ALIGN), got;
     if ((w->why = region_commit(&w->mem, want, false))) return NULL;

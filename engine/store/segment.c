@@ -194,6 +194,13 @@ uint64_t seg_next_size(const struct store *s) {
     return size < s->cfg.seg_max ? size : s->cfg.seg_max;
 }
 
+/* Not one that a recovery cut short. */
+bool seg_usable(const struct store *s, const struct seg *g) {
+    must(g->state == SEG_FREE);
+    must(s->cfg.seg_min % SEG_SIZE_STEP == 0);
+    return g->size >= s->cfg.seg_min && g->size % SEG_SIZE_STEP == 0;
+}
+
 /* --- at open, blocking --- */
 
 static enum err zero_now(struct store *s, struct seg *g) {
@@ -231,9 +238,11 @@ static enum err file_now(struct store *s, struct seg *g) {
 }
 
 static struct seg *free_take(struct store *s) {
+    uint64_t most = 4 * seg_next_size(s); /* a small log stays small */
+    must(most >= s->cfg.seg_min);
     list_each(l, next, &s->free) {
         struct seg *g = container_of(l, struct seg, link);
-        if (g->size < s->cfg.seg_min || g->reads || g->unwritten) continue;
+        if (!seg_usable(s, g) || g->size > most || g->reads || g->unwritten) continue;
         list_del(l);
         s->free_count--;
         return g;

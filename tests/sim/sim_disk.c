@@ -274,6 +274,13 @@ enum err sim_node_grow(struct sim_disk *d, struct sim_node *n, uint64_t size) {
     return ERR_OK;
 }
 
+void sim_node_cut(struct sim_node *n, uint64_t size) {
+    must(!n->is_dir);
+    if (size >= n->size) return;
+    memset(n->now + size, 0, n->size - size);
+    n->size = size;
+}
+
 size_t sim_node_read(const struct sim_node *n, uint64_t off, void *to, size_t len) {
     if (off >= n->size) return 0;
     if (len > n->size - off) len = (size_t)(n->size - off);
@@ -329,6 +336,7 @@ void sim_node_sync(struct sim_disk *d, struct sim_node *n, uint64_t mark) {
     if (!n->first) n->last = &n->first;
     n->medium_size =
         n->size; /* generous to a write that came behind the mark: it only lengthens the file with zeros */
+    if (n->room) memset(n->medium + n->size, 0, n->room - n->size);
 }
 
 /* --- crashes --- */

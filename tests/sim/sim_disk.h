@@ -3,10 +3,10 @@
  *
  * The model. A write is volatile until a durable write (IO_DSYNC), an fsync that was submitted after it
  * completed, or nothing: then a power cut decides for each 512-byte sector whether it arrived, in any order.
- * Writes in flight count as volatile. A file's size is volatile likewise. Names (create, unlink, rename) are
- * volatile until their directory is synced; a prefix of the unsynced changes survives. A kill (SIM_KILL)
- * loses nothing that completed, but it stays volatile: a power cut during the next recovery may still take
- * it. Writes in flight land or not.
+ * Writes in flight count as volatile. A file's size is volatile likewise, when it grew and when it was cut.
+ * Names (create, unlink, rename) are volatile until their directory is synced; a prefix of the unsynced
+ * changes survives. A kill (SIM_KILL) loses nothing that completed, but it stays volatile: a power cut
+ * during the next recovery may still take it. Writes in flight land or not.
  */
 #pragma once
 #include <stdbool.h>
@@ -54,6 +54,8 @@ bool sim_node_is_dir(const struct sim_node *n);
 const char *sim_node_name(const struct sim_node *n, size_t i);
 uint64_t sim_node_size(const struct sim_node *n);
 enum err sim_node_grow(struct sim_disk *d, struct sim_node *n, uint64_t size) MUST_USE;
+/* Shortens a file. Volatile until it is synced: a power cut may bring back what lay behind. */
+void sim_node_cut(struct sim_node *n, uint64_t size);
 size_t sim_node_read(const struct sim_node *n, uint64_t off, void *to, size_t len);
 /* A write that completed; durable: it and the size are on the medium. */
 enum err sim_node_write(struct sim_disk *d, struct sim_node *n, uint64_t off, const void *from, size_t len,

@@ -255,6 +255,14 @@ static enum err file_allocate(struct io *io, int fd, uint64_t off, uint64_t n) {
     return step(s) ? ERR_IO : sim_node_grow(s->disk, node_of(s, fd), off + n);
 }
 
+static enum err file_cut(struct io *io, int fd, uint64_t size) {
+    struct sim *s = sim_of(io);
+    if (step(s)) return ERR_IO;
+    sim_disk_note(s->disk, 101, size, 0);
+    sim_node_cut(node_of(s, fd), size);
+    return ERR_OK;
+}
+
 static enum err file_sync(struct io *io, int fd) {
     struct sim *s = sim_of(io);
     if (step(s)) return ERR_IO;
@@ -306,9 +314,9 @@ static enum err file_fs(struct io *io, int fd, struct io_fs *out) {
     return s->dead ? ERR_IO : ERR_OK;
 }
 
-static const struct io_file_ops sim_files = {file_open,     file_close, file_size,   file_read,   file_write,
-                                             file_allocate, file_sync,  file_rename, file_unlink, dir_make,
-                                             dir_list,      file_lock,  file_fs};
+static const struct io_file_ops sim_files = {file_open,     file_close, file_size, file_read,   file_write,
+                                             file_allocate, file_cut,   file_sync, file_rename, file_unlink,
+                                             dir_make,      dir_list,   file_lock, file_fs};
 
 static const struct io_ops sim_ops = {
     .close = sim_close,

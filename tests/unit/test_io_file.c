@@ -179,6 +179,9 @@ static void blocking_files(enum io_backend b) {
     CHECK_EQ(io_file_allocate(io, fd, 0, 100000), ERR_OK);
     CHECK_EQ(io_file_size(io, fd, &size), ERR_OK);
     CHECK_EQ(size, 100000);
+    CHECK_EQ(io_file_cut(io, fd, 8), ERR_OK);
+    CHECK_EQ(io_file_read(io, fd, buf, sizeof buf, 4, &got), ERR_OK);
+    CHECK_MEM(buf, got, "4567", 4);
     CHECK_EQ(io_file_sync(io, fd), ERR_OK);
     CHECK_EQ(io_file_rename(io, dir, "a", "b"), ERR_OK);
     CHECK_EQ(io_file_rename(io, dir, "a", "b"), ERR_NOENT);

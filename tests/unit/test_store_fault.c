@@ -321,6 +321,107 @@ static void an_unused_log_stays_small(void) {
     sim_end(f);
 }
 
+/* --- many stops --- */
+
+static void an_idle_log_takes_no_room_for_kills(void) {
+    struct fixture *f = sim_fixture();
+    fix_open(f);
+    uint64_t frame;
+    put(f, 1, 100, STORE_FORCE, &frame);
+    fix_wait_durable(f, frame);
+    for (int i = 0; i < 100; i++) {
+        crash_and_open(f, i % 2 ? SIM_KILL : SIM_POWER);
+        for (int k = 0; k < i % 5; k++) fix_turn(f);
+    }
+    CHECK(sim_disk_used(disk) <= 2 * (256 << 10));
+    CHECK(f->s->segs_len <= 3);
+    CHECK_EQ(f->seen_len, 1);
+    sim_end(f);
+}
+
+static void kills_cost_what_was_written_between_them(void) {
+    struct fixture *f = sim_fixture();
+    f->cfg.seg_max = 4 << 20;
+    fix_open(f);
+    uint64_t frame, locs[101];
+    for (uint64_t i = 1; i <= 100; i++) {
+        locs[i] = put(f, i, 100, STORE_FORCE, &frame);
+        fix_wait_durable(f, frame);
+        crash_and_open(f, i % 2 ? SIM_KILL : SIM_POWER);
+    }
+    CHECK_EQ(f->seen_len, 100);
+    CHECK(sim_disk_used(disk) <= 100 * (SEG_HEADERS_BYTES + 3 * 4096) + 4 * (256 << 10));
+    CHECK(f->s->place->size <=
+          512 << 10); /* as large as what is in the log makes it, not the files' number */
+    for (uint64_t i = 1; i <= 100; i++) fix_check(f, locs[i], 1, i, 100);
+    sim_end(f);
+}
+
+/* What a version without cuts left behind, or a stop between the end mark and the cut. */
+static void a_closed_segment_left_long_is_cut(void) {
+    struct fixture *f = sim_fixture();
+    fix_open(f);
+    uint64_t frame, loc = put(f, 1, 100, STORE_FORCE, &frame);
+    fix_wait_durable(f, frame);
+    crash_and_open(f, SIM_KILL);
+    uint64_t before = sim_disk_used(disk);
+    struct sim_node *n = sim_node_find(disk, NULL, "log/00000000.seg");
+    CHECK_EQ(sim_node_size(n), SEG_HEADERS_BYTES + 2 * 4096);
+    CHECK_EQ(sim_node_grow(disk, n, 256 << 10), ERR_OK);
+    store_close(f->s);
+    fix_open(f);
+    CHECK_EQ(sim_disk_used(disk), before);
+    CHECK_EQ(f->damage_len, 0);
+    fix_check(f, loc, 1, 1, 100);
+    sim_end(f);
+}
+
+static bool names_file(const char *name) { return sim_node_find(disk, NULL, name) != NULL; }
+
+static void cut_segments_are_removed_not_used_again(void) {
+    struct fixture *f = sim_fixture();
+    fix_open(f);
+    uint64_t frame, i = 1;
+    for (; i <= 10; i++) {
+        put(f, i, 100, STORE_FORCE, &frame);
+        fix_wait_durable(f, frame);
+        crash_and_open(f, SIM_KILL);
+    }
+    for (size_t k = 0; k < f->seen_len; k++) {
+        struct rec r = make(1, f->seen[k].seq, 100);
+        store_dead(f->s, f->seen[k].loc, rec_size(r.subject.n, r.hdr.n, r.payload.n));
+    }
+    put(f, i, 100, STORE_FORCE, &frame);
+    fix_wait_durable(f, frame);
+    for (int k = 0; k < 300; k++) {
+        fix_turn(f);
+        answer_rewrite(f);
+        sim_io_sleep(f->io, 10 * 1000 * 1000);
+    }
+    CHECK(!names_file("log/00000000.seg"));
+    CHECK_EQ(f->s->segs_len, 1);
+    CHECK(sim_disk_used(disk) <= 3 * (256 << 10));
+    crash_and_open(f, SIM_POWER);
+    CHECK(f->seen_len >= 1 && f->seen[0].seq == i);
+    CHECK_EQ(f->damage_len, 0);
+    sim_end(f);
+}
+
+static void half_made_files_do_not_gather(void) {
+    struct fixture *f = sim_fixture();
+    fix_open(f);
+    uint64_t frame, i = 1;
+    for (; i <= 60; i++) { /* each life is killed while it prepares the next segment */
+        while (!f->s->maker.seg) put(f, i, 8000, STORE_FORCE, &frame), fix_turn(f);
+        for (uint64_t k = 0; k < i % 7; k++) fix_turn(f);
+        crash_and_open(f, SIM_KILL);
+    }
+    uint64_t used = sim_disk_used(disk), held = 0;
+    for (size_t k = 0; k < f->s->segs_len; k++) held += f->s->segs[k]->size;
+    CHECK(used <= held + 3 * (256 << 10)); /* the pool, and one on its way */
+    sim_end(f);
+}
+
 static void a_dry_log_goes_on(void) {
     struct fixture *f = sim_fixture();
     f->cfg.frames_in_flight = 8;
@@ -404,5 +505,7 @@ CHECK_MAIN(CASE(dead_segments_are_used_again), CASE(nothing_goes_before_the_owne
            CASE(a_batch_holds_its_segments), CASE(no_space_is_no_failure), CASE(opening_without_space),
            CASE(who_was_refused_is_told), CASE(a_failed_write_is_final), CASE(a_failed_sync_is_final),
            CASE(interval_acknowledges_twice), CASE(an_unused_log_stays_small), CASE(a_dry_log_goes_on),
-           CASE(waiting_does_not_spin), CASE(a_misdirected_write_is_noticed),
-           CASE(a_bad_sector_costs_what_lies_in_it))
+           CASE(an_idle_log_takes_no_room_for_kills), CASE(kills_cost_what_was_written_between_them),
+           CASE(a_closed_segment_left_long_is_cut), CASE(cut_segments_are_removed_not_used_again),
+           CASE(half_made_files_do_not_gather), CASE(waiting_does_not_spin),
+           CASE(a_misdirected_write_is_noticed), CASE(a_bad_sector_costs_what_lies_in_it))
