@@ -361,6 +361,7 @@ static uint64_t skip(struct recovery *r, size_t i, uint64_t off) {
     struct found f;
     while (scan_next(&r->win, g, at, &f)) {
         at = f.h.off + f.h.size;
+        r->clean = false; /* nothing follows an orderly stop */
         if (f.at_end || f.h.off <= off || f.h.frame_no <= r->next || f.h.frame_no >= r->limits[i]) continue;
         if (!close_gap(r, i, f.h.off, off, f.h.frame_no)) return 0;
         r->last_seg = i;
