@@ -66,7 +66,9 @@ struct mr_bytes {
     X(FORMAT, "the folder was written by another format version")                         \
     X(PERM, "not permitted")                                                              \
     X(UNSUPPORTED, "not supported here")                                                  \
-    X(LIMIT, "a configured limit would be exceeded")
+    X(LIMIT, "a configured limit would be exceeded")                                      \
+    X(NOFILES, "out of file descriptors")                                                 \
+    X(GONE, "a file or folder of the store is gone")
 
 enum mr_status {
 #define X(name, text) MR_##name,
@@ -151,6 +153,7 @@ struct mr_shard_stats {
     uint64_t commits, commit_bytes, durable_writes, records, logs, segments, disk_bytes, memory_bytes, reads, cache_hits,
         damaged_records, dry_segments, streams, consumers;
     bool failed; /* a log of this shard refuses writes */
+    enum mr_status refusing; /* messages are refused for want of a segment, and why; else MR_OK; it passes by itself */
 };
 MR_API void mr_shard_stats(const struct mr_shard *shard, struct mr_shard_stats *out);
 
@@ -240,7 +243,7 @@ struct mr_append_result {
     bool in_batch;            /* mr_append_batch: refused because of an earlier message of the same batch */
 };
 /* Admits and appends one message; opts may be NULL. MR_OK: has a sequence, durable when on_done says so. Refusals:
- * SEALED, TOO_LARGE, MAX_*, WRONG_LAST_*, DUPLICATE, DENIED (rollup), STORAGE_FULL, MEMORY_FULL, NOSPC, FAILED, BUSY.
+ * SEALED, TOO_LARGE, MAX_*, WRONG_LAST_*, DUPLICATE, DENIED (rollup), STORAGE_FULL, MEMORY_FULL, NOSPC, NOFILES, GONE, FAILED, BUSY.
  * Checks run in nats-server's order: sealed, expected last subject seq, expected last seq, duplicate, expected last id,
  * rollup, size, limits. A refusal depends on records that may not be durable yet: answer it after a barrier. */
 MR_API enum mr_status mr_append(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *opts,

@@ -213,13 +213,22 @@ void recover_damaged(struct shard_log *l, const struct store_damage *d) {
     if (sh->damage_count < DAMAGE_KEPT) sh->damage[sh->damage_count++] = (struct damage){l, *d};
 }
 
+/* Not every damaged place has a name: what it held may be unknown, and only so many are kept. */
+static void say_unnamed(const struct mr_shard *sh) {
+    unsigned long long all = sh->damaged;
+    must(all > sh->damage_count);
+    if (sh->damage_count == 0)
+        env_log(sh->env, MR_LOG_ERROR, "%llu damaged place%s in all", all, all == 1 ? "" : "s");
+    else
+        env_log(sh->env, MR_LOG_ERROR, "%llu damaged places in all, %s", all,
+                sh->damage_count == 1 ? "the first is named above" : "the first ones are named above");
+}
+
 static void name_all_damage(struct mr_shard *sh) {
     must(sh->damage_count <= DAMAGE_KEPT);
     must(sh->damaged >= sh->damage_count);
     for (size_t i = 0; i < sh->damage_count; i++) name_damage(sh->damage[i].log, &sh->damage[i].what);
-    if (sh->damaged > sh->damage_count)
-        env_log(sh->env, MR_LOG_ERROR, "%llu damaged places in all, the first %zu are named above",
-                (unsigned long long)sh->damaged, sh->damage_count);
+    if (sh->damaged > sh->damage_count) say_unnamed(sh);
     sh->damage_count = 0;
 }
 

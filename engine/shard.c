@@ -245,6 +245,7 @@ static void add_log(const struct shard_log *l, struct mr_shard_stats *out) {
     out->cache_hits += st.cache_hits;
     out->dry_segments += st.dry;
     out->failed |= st.failed || l->failed;
+    if (st.refusing) out->refusing = status_of(st.refusing);
 }
 
 void mr_shard_stats(const struct mr_shard *shard, struct mr_shard_stats *out) {

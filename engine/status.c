@@ -15,8 +15,9 @@ enum mr_status status_of(enum err e) {
     switch (e) {
     case ERR_OK: return MR_OK;
     case ERR_LATER: return MR_LATER;
-    case ERR_NOENT:
     case ERR_NONE: return MR_NONE;
+    case ERR_NOENT: return MR_GONE;
+    case ERR_NOFILES: return MR_NOFILES;
     case ERR_FULL: return MR_BUSY;
     case ERR_LIMIT: return MR_LIMIT;
     case ERR_EXISTS: return MR_EXISTS;

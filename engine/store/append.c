@@ -205,7 +205,7 @@ static enum err fresh_frame(struct store *s, const struct rec *r, uint64_t bytes
     must(bytes % s->block == 0);
     uint64_t left = left_after(s);
     bool stay = s->place && left >= bytes + s->block;
-    if (stay && reserved(s, r, left)) return ERR_NOSPC;
+    if (stay && reserved(s, r, left)) return s->maker.why;
     enum err e = stay ? ERR_OK : seg_can_advance(s, bytes + s->block);
     if (e) return e;
     if (s->filling)
@@ -240,7 +240,7 @@ static enum err append_whole(struct store *s, const struct rec *r, size_t bytes,
     must(bytes + FRAME_OVERHEAD <= s->cfg.frame_max);
     struct frame *f = frame_at(s, s->sealed + 1);
     bool fits = s->filling && f->used + bytes + FRAME_OVERHEAD <= f->cap;
-    if (fits && s->maker.no_space && reserved(s, r, left_after(s))) return ERR_NOSPC;
+    if (fits && s->maker.no_space && reserved(s, r, left_after(s))) return s->maker.why;
     if (!fits) {
         enum err e = fresh_frame(s, r, align_up(bytes + FRAME_OVERHEAD, s->block));
         if (e) return e;

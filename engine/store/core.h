@@ -100,6 +100,7 @@ struct maker {
     bool taken;  /* the log could not wait: frames are queued for it already */
     bool paused; /* yielded to commits */
     bool no_space;
+    enum err why; /* no_space: what appends are told */
     bool waited; /* an append was refused for want of a segment */
     bool tell;   /* it may try again */
     uint64_t zero_off, retry_ns, old_segno;

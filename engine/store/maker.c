@@ -62,11 +62,12 @@ static void no_space(struct store *s, enum err why) {
     must(why != ERR_OK);
     must(s->maker.stage == MAKER_IDLE);
     struct maker *m = &s->maker;
-    if (!m->no_space) {
+    if (!m->no_space || m->why != why) {
         log_line(&s->log, LOG_WARN, "log %04x: no segment can be prepared: %s; trying again", s->cfg.log,
                  err_text(why));
     }
     m->no_space = true;
+    m->why = why;
     m->retry_ns = io_now(s->io) + SPACE_RETRY_NS;
     m->tell |= m->waited;
 }

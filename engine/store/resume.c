@@ -163,9 +163,11 @@ static enum err new_place(struct store *s, uint64_t first_frame) {
     must(first_frame > 0);
     must(s->place == NULL);
     enum err e = seg_make_now(s, first_frame);
-    if (e != ERR_NOSPC) return e;
-    log_line(&s->log, LOG_WARN, "log %04x: no space for a segment: nothing can be appended yet", s->cfg.log);
+    if (e != ERR_NOSPC && e != ERR_NOFILES) return e;
+    log_line(&s->log, LOG_WARN, "log %04x: no segment can be made: %s: nothing can be appended yet",
+             s->cfg.log, err_text(e));
     s->maker.no_space = true;
+    s->maker.why = e;
     return ERR_OK;
 }
 

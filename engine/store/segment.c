@@ -312,7 +312,7 @@ enum err seg_can_advance(struct store *s, uint64_t need) {
     m->waited = true;
     maker_kick(s);
     if (m->stage > MAKER_ALLOCATE && m->seg->size >= size && !m->taken) return ERR_OK; /* a recycled file */
-    return m->no_space ? ERR_NOSPC : ERR_FULL;
+    return m->no_space ? m->why : ERR_FULL;
 }
 
 enum err seg_advance(struct store *s, uint64_t need) {

@@ -205,6 +205,7 @@ void store_stats(const struct store *s, struct store_stats *out) {
     must(out != NULL);
     *out = s->stats;
     out->failed = s->failed;
+    out->refusing = s->maker.no_space ? s->maker.why : ERR_OK;
     out->segments = s->segs_len;
     out->segments_ready = s->ready_count;
     out->cache_hits = s->cache.hits;

@@ -87,14 +87,14 @@ enum store_how {
     STORE_DSYNC = 2, /* durable even when the log is in interval mode */
 };
 /* Copies the record into the frame being filled. *frame is the frame that will hold (the last fragment of)
- * it. ERR_FULL: buffer or frames in flight at their bound, again after the next on_commit. ERR_NOSPC: no
- * segment can be had; space may come back. ERR_FAILED: final. ERR_LIMIT: larger than 64 MiB. Nothing is
- * appended unless ERR_OK. */
+ * it. ERR_FULL: buffer or frames in flight at their bound, again after the next on_commit. ERR_NOSPC,
+ * ERR_NOFILES, ERR_NOENT and the like: no segment can be had, and why; that may pass. ERR_FAILED: final.
+ * ERR_LIMIT: larger than 64 MiB. Nothing is appended unless ERR_OK. */
 enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64_t *loc,
                       uint64_t *frame) MUST_USE;
 
 /* Room for a batch: `count` records of `bytes` in all (rec_size), appended directly behind this call, are all
- * taken and lie in one segment. ERR_FULL, ERR_NOSPC, ERR_FAILED as above; ERR_LIMIT: larger than
+ * taken and lie in one segment. ERR_FULL, ERR_NOSPC and the like, ERR_FAILED as above; ERR_LIMIT: larger than
  * STORE_BATCH_MAX. */
 enum { STORE_BATCH_MAX = 48 << 20 };
 enum err store_reserve(struct store *s, size_t bytes, size_t count) MUST_USE;
@@ -142,5 +142,6 @@ struct store_stats {
         reads, cache_hits, damaged, dry, recovered_bytes;
     int64_t write_ns_last; /* time of the last frame write */
     bool failed;
+    enum err refusing; /* no segment can be had for now, and why; else ERR_OK */
 };
 void store_stats(const struct store *s, struct store_stats *out);

@@ -261,4 +261,5 @@ void js_stats(const struct js *js, struct js_stats *out) {
     }
     mr_shard_stats(js->engine, &es);
     out->failed = es.failed;
+    out->refusing = es.refusing == MR_OK ? NULL : mr_status_text(es.refusing);
 }

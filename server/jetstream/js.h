@@ -72,5 +72,5 @@ bool js_idle(struct js *js);
 /* Tells waiting pull requests that the server stops (409 Server Shutdown). */
 void js_shutdown(struct js *js);
 
-struct js_stats { uint64_t streams, consumers, messages, bytes, memory, storage, api_total, api_errors; bool failed; };
+struct js_stats { uint64_t streams, consumers, messages, bytes, memory, storage, api_total, api_errors; bool failed; const char *refusing; /* why messages to files are refused for now; NULL: they are not */ };
 void js_stats(const struct js *js, struct js_stats *out);

@@ -17,7 +17,7 @@
 
 struct monitor;
 
-enum { MONITOR_SHARDS_MAX = 64, MONITOR_NAME_MAX = 256, MONITOR_WORD_MAX = 32 };
+enum { MONITOR_SHARDS_MAX = 64, MONITOR_NAME_MAX = 256, MONITOR_WORD_MAX = 32, MONITOR_WHY_MAX = 64 };
 
 /* What one shard counts. */
 struct monitor_counters {
@@ -25,7 +25,8 @@ struct monitor_counters {
     uint64_t sub_inserts, sub_removes, sub_matches, sub_cache_hits;
     uint64_t in_msgs, in_bytes, out_msgs, out_bytes, slow_consumers, stale_connections;
     uint64_t streams, consumers, messages, bytes, memory, storage, api_total, api_errors;
-    uint64_t logs_failed;
+    uint64_t logs_failed, logs_refusing;
+    char refusing[MONITOR_WHY_MAX]; /* why; of several shards, of one of them */
 };
 
 /* One client connection. Texts longer than their room are cut; times are monotonic. */

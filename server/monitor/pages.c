@@ -188,7 +188,7 @@ struct reply page_subsz(const struct monitor *m) {
 }
 
 struct reply page_healthz(const struct monitor *m, const char *problem, bool js_enabled_only) {
-    char text[128];
+    char text[128 + MONITOR_WHY_MAX];
     struct json_out o;
     yyjson_mut_val *v = json_begin(&o);
     uint64_t failed = js_enabled_only ? 0 : m->round.sum.logs_failed;
@@ -196,6 +196,11 @@ struct reply page_healthz(const struct monitor *m, const char *problem, bool js_
         snprintf(text, sizeof text,
                  "JetStream: writing failed on %llu of %u shards; their streams take no more",
                  (unsigned long long)failed, m->host.shards);
+        problem = text;
+    }
+    if (!problem && !js_enabled_only && m->round.sum.logs_refusing) {
+        snprintf(text, sizeof text, "JetStream: no room for messages on %llu of %u shards: %s",
+                 (unsigned long long)m->round.sum.logs_refusing, m->host.shards, m->round.sum.refusing);
         problem = text;
     }
     must(failed <= m->host.shards);

@@ -93,6 +93,8 @@ static void add_up(struct monitor_counters *sum, const struct monitor_counters *
     sum->api_total += c->api_total;
     sum->api_errors += c->api_errors;
     sum->logs_failed += c->logs_failed;
+    sum->logs_refusing += c->logs_refusing;
+    if (c->logs_refusing) memcpy(sum->refusing, c->refusing, sizeof sum->refusing);
 }
 
 static void add_entries(struct round *r, struct span entries) {

@@ -283,8 +283,12 @@ bool shard_open(struct shard *s) {
     struct server *sv = s->server;
     const struct options *o = sv->opts;
     const struct route_peer peer = {s, on_announce, on_forward};
-    if (failed(s, "opening the I/O loop", io_open(&s->io, &(struct io_config){.backend = o->io}, &s->io_why)))
+    enum err e = io_open(&s->io, &(struct io_config){.backend = o->io}, &s->io_why);
+    if (e) {
+        log_line(sv->log, LOG_FATAL, "shard %u: opening the I/O loop: %s%s%s", s->self, err_text(e),
+                 s->io_why && *s->io_why ? ": " : "", s->io_why ? s->io_why : "");
         return false;
+    }
     if (failed(s, "opening the mailbox", mail_open(&s->mail, sv->post, s->self, s->io, on_letter, s)) ||
         failed(s, "opening the routing table",
                route_open(&s->route, s->self, sv->shards, &peer, sv->route_seed)) ||

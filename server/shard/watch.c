@@ -3,6 +3,7 @@
  * memory for the connections; then the shard does not answer, and the port says so after a while. */
 #include "shard/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/must.h"
@@ -73,28 +74,31 @@ static struct monitor_counters count_up(const struct shard *s) {
     route_stats(s->route, &route);
     if (s->js) js_stats(s->js, &js);
     must(s->conns_ready);
-    return (struct monitor_counters){.connections = s->conns.by_cid.count - s->conns.arriving,
-                                     .total_connections = c->total_connections,
-                                     .subscriptions = route.subs,
-                                     .sub_inserts = route.inserts,
-                                     .sub_removes = route.removes,
-                                     .sub_matches = route.matches,
-                                     .sub_cache_hits = route.cache_hits,
-                                     .in_msgs = c->in_msgs,
-                                     .in_bytes = c->in_bytes,
-                                     .out_msgs = c->out_msgs,
-                                     .out_bytes = c->out_bytes,
-                                     .slow_consumers = c->slow_consumers,
-                                     .stale_connections = c->stale,
-                                     .streams = js.streams,
-                                     .consumers = js.consumers,
-                                     .messages = js.messages,
-                                     .bytes = js.bytes,
-                                     .memory = js.memory,
-                                     .storage = js.storage,
-                                     .api_total = js.api_total,
-                                     .api_errors = js.api_errors,
-                                     .logs_failed = js.failed};
+    struct monitor_counters out = {.connections = s->conns.by_cid.count - s->conns.arriving,
+                                   .total_connections = c->total_connections,
+                                   .subscriptions = route.subs,
+                                   .sub_inserts = route.inserts,
+                                   .sub_removes = route.removes,
+                                   .sub_matches = route.matches,
+                                   .sub_cache_hits = route.cache_hits,
+                                   .in_msgs = c->in_msgs,
+                                   .in_bytes = c->in_bytes,
+                                   .out_msgs = c->out_msgs,
+                                   .out_bytes = c->out_bytes,
+                                   .slow_consumers = c->slow_consumers,
+                                   .stale_connections = c->stale,
+                                   .streams = js.streams,
+                                   .consumers = js.consumers,
+                                   .messages = js.messages,
+                                   .bytes = js.bytes,
+                                   .memory = js.memory,
+                                   .storage = js.storage,
+                                   .api_total = js.api_total,
+                                   .api_errors = js.api_errors,
+                                   .logs_failed = js.failed,
+                                   .logs_refusing = js.refusing != NULL};
+    if (js.refusing) snprintf(out.refusing, sizeof out.refusing, "%s", js.refusing);
+    return out;
 }
 
 static void answer(struct shard *s, uint64_t id, const struct monitor_question *q) {

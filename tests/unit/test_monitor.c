@@ -606,6 +606,13 @@ static void healthz_knows_failed_logs(void) {
     CHECK(strncmp(w->last_line, "Healthcheck failed: JetStream", 29) == 0);
     say(&c, GET("/healthz?js-enabled-only=1"));
     CHECK_EQ(hear(&c), 200);
+    w->counters[1].logs_failed = 0;
+    w->counters[0].logs_refusing = 1;
+    snprintf(w->counters[0].refusing, MONITOR_WHY_MAX, "out of file descriptors");
+    say(&c, GET("/healthz"));
+    CHECK_EQ(hear(&c), 503);
+    body_is(&c, "{\"status\":\"unavailable\",\"error\":\"JetStream: no room for messages on 1 of 2 shards: out of "
+                "file descriptors\"}");
     say(&c, GET("/healthz?js-enabled-only=x"));
     CHECK_EQ(hear(&c), 400);
     body_is(&c,
