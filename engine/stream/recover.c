@@ -111,7 +111,7 @@ enum err stream_replay(struct stream *st, const struct stream_put *p) {
     uint32_t id = stream_append(st, p);
     if (st->blank) return ERR_OK;
     stream_limit(st, id);
-    if (p->rollup != MR_ROLLUP_NONE) stream_rollup(st, id, p->rollup);
+    if (p->rollup != MR_ROLLUP_NONE) stream_rollup(st, id, p);
     return ERR_OK;
 }
 

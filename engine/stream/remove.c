@@ -183,11 +183,17 @@ uint64_t stream_purge(struct stream *st, const struct stream_purge *p) {
     return n;
 }
 
-void stream_rollup(struct stream *st, uint32_t subject, enum mr_rollup rollup) {
-    must(rollup != MR_ROLLUP_NONE);
+/* matches nats-server: a rollup of a subject with wildcards in it takes away all that it matches as a
+ * pattern; key-value clients purge many keys this way. */
+void stream_rollup(struct stream *st, uint32_t id, const struct stream_put *p) {
+    must(p->rollup != MR_ROLLUP_NONE);
     must(st->msgs > 0);
-    if (rollup == MR_ROLLUP_ALL)
+    if (p->rollup == MR_ROLLUP_ALL)
         purge_all(st, st->last_seq);
-    else if (index_has(&st->index, st->last_seq))
-        purge_subject(st, subject, st->last_seq);
+    else if (!index_has(&st->index, st->last_seq))
+        return;
+    else if (subject_has_wildcard(p->subject))
+        purge_matching(st, &(struct stream_purge){p->subject, st->last_seq});
+    else
+        purge_subject(st, id, st->last_seq);
 }

@@ -268,7 +268,7 @@ uint32_t stream_applied(struct stream *st, const struct stream_put *p) {
     must(p->seq == st->last_seq + 1);
     uint32_t id = stream_append(st, p);
     stream_limit(st, id);
-    if (p->rollup != MR_ROLLUP_NONE) stream_rollup(st, id, p->rollup);
+    if (p->rollup != MR_ROLLUP_NONE) stream_rollup(st, id, p);
     return id;
 }
 

@@ -29,5 +29,5 @@ uint32_t stream_append(struct stream *st, const struct stream_put *p);
 /* max_msgs, max_bytes; and max_msgs_per_subject of one subject. */
 void stream_limit(struct stream *st, uint32_t subject);
 void stream_limit_subjects(struct stream *st);
-void stream_rollup(struct stream *st, uint32_t subject, enum mr_rollup rollup);
+void stream_rollup(struct stream *st, uint32_t id, const struct stream_put *p);
 void stream_set_last_id(struct stream *st, struct span id); /* room was reserved */

@@ -8,7 +8,6 @@
 #include "base/must.h"
 #include "jetstream/api.h"
 #include "jetstream/batch.h"
-#include "subject/subject.h"
 #include "wire/header.h"
 
 enum { HEADER_MAX = UINT16_MAX, NOTE_MAX = 8192, ACK_MAX = 4096 };
@@ -189,18 +188,6 @@ static bool size_ok(const struct js_stream *s, const struct msg *m, struct js_er
     return true;
 }
 
-/* matches nats-server: rolling up a subject with wildcards in it takes away all that it matches as a pattern;
- * key-value clients purge many keys this way. */
-static void rollup_pattern(struct js_stream *s, struct span subject, uint64_t seq) {
-    must(seq > 0);
-    uint64_t purged;
-    if (!subject_has_wildcard(subject)) return;
-    enum mr_status st = mr_purge(s->engine, js_bytes(subject), seq, 0, &purged);
-    if (st != MR_OK && st != MR_LATER)
-        log_line(s->js->host.log, LOG_WARN, "jetstream: rollup of %.*s: %s", (int)subject.n, subject.p,
-                 mr_status_text(st));
-}
-
 enum mr_status js_publish_take(struct js_stream *s, const struct msg *m) {
     must(s->engine && m->subject.n > 0);
     struct publish_ask a;
@@ -216,10 +203,7 @@ enum mr_status js_publish_take(struct js_stream *s, const struct msg *m) {
     a.opts.want_done = m->reply.n > 0 && !s->no_ack;
     if (a.opts.want_done) a.opts.note = js_bytes(m->reply);
     enum mr_status st = mr_append(s->engine, &msg, &a.opts, &r);
-    if (st == MR_OK || st == MR_LATER) {
-        if (a.opts.rollup == MR_ROLLUP_SUBJECT) rollup_pattern(s, m->subject, r.seq);
-        return MR_OK;
-    }
+    if (st == MR_OK || st == MR_LATER) return MR_OK;
     if (st == MR_BUSY) return MR_BUSY;
     if (st == MR_DUPLICATE) return duplicate(s, m->reply, r.seq);
     publish_error_get(&a.err, st, &r);

@@ -156,6 +156,26 @@ static void rollup_of_a_pattern(void) {
     world_close(w);
 }
 
+/* In the log it is one record, so no crash comes between the message and what it takes away. */
+static void rollup_of_a_pattern_is_one_record(void) {
+    struct world *w = world_open(1, true);
+    create(w, "S", ",\"subjects\":[\"s.>\"],\"allow_rollup_hdrs\":true");
+    (void)world_js_pub(w, "s.a", "", "x");
+    (void)world_js_pub(w, "s.b.1", "", "x");
+    (void)world_js_pub(w, "s.b.2", "", "x");
+    struct mr_shard_stats before, after;
+    mr_shard_stats(w->shard[0].js->engine, &before);
+    world_pub(w, 0, "s.b.*", "", "NATS/1.0\r\nNats-Rollup: sub\r\n\r\n", SPAN_LIT("x"));
+    mr_shard_stats(w->shard[0].js->engine, &after);
+    CHECK_EQ(after.records, before.records + 1);
+    for (int life = 0; life < 2; life++) {
+        world_has(world_api(w, "STREAM.INFO.S", "{\"subjects_filter\":\">\"}"),
+                  "\"subjects\":{\"s.a\":1,\"s.b.*\":1}");
+        world_reopen(w, 1);
+    }
+    world_close(w);
+}
+
 static void headers_too_large(void) {
     struct world *w = world_open(1, false);
     create(w, "S", ",\"storage\":\"memory\"");
@@ -298,5 +318,6 @@ static void deleted_under_way(void) {
 }
 
 CHECK_MAIN(CASE(acks_in_order), CASE(refusals_in_order), CASE(nobody_asked), CASE(domain), CASE(odd_names),
-           CASE(long_names), CASE(limits_refuse), CASE(rollup_of_a_pattern), CASE(headers_too_large),
-           CASE(headers), CASE(stalled), CASE(stalled_and_deleted), CASE(deleted_under_way))
+           CASE(long_names), CASE(limits_refuse), CASE(rollup_of_a_pattern),
+           CASE(rollup_of_a_pattern_is_one_record), CASE(headers_too_large), CASE(headers), CASE(stalled),
+           CASE(stalled_and_deleted), CASE(deleted_under_way))

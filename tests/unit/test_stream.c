@@ -270,6 +270,22 @@ static void rollup_all(void) {
     stream_deinit(st);
 }
 
+static void rollup_pattern(void) {
+    struct mr_stream_config cfg = config();
+    cfg.allow_rollup = true;
+    struct stream *st = open_with(cfg);
+    struct mr_append_opts o = {.rollup = MR_ROLLUP_SUBJECT};
+    static const char *const subjects[] = {"x.1", "y", "x.2", "x.1.z", "x.1"};
+    for (size_t i = 0; i < 5; i++) CHECK_EQ(put(st, subjects[i]), MR_OK);
+    CHECK_EQ(put_opts(st, "x.*", "", &o, T0), MR_OK); /* y and x.1.z stay, and itself */
+    CHECK_STR(show(st), "3 msgs 2..6 2 deleted 0 lost");
+    CHECK_EQ(put_opts(st, "x.*", "", &o, T0), MR_OK);
+    CHECK_STR(show(st), "3 msgs 2..7 3 deleted 0 lost");
+    CHECK_EQ(put_opts(st, ">", "", &o, T0), MR_OK);
+    CHECK_STR(show(st), "1 msgs 8..8 0 deleted 0 lost");
+    stream_deinit(st);
+}
+
 /* ------------------------------------------------------------------------------------------------ delete,
  * purge */
 
@@ -451,6 +467,6 @@ static void nonsense_records_are_refused(void) {
 CHECK_MAIN(CASE(checks_in_order), CASE(expected_sequences), CASE(duplicates),
            CASE(last_id_is_that_of_the_last_message), CASE(time_never_goes_back),
            CASE(sizes_as_nats_server_counts), CASE(discard_new), CASE(discard_new_bytes), CASE(discard_old),
-           CASE(age), CASE(update_applies_lowered_limits), CASE(rollup_all), CASE(deletes), CASE(purges),
-           CASE(empty_stream_says_zero), CASE(deleted_list), CASE(gaps_are_lost),
+           CASE(age), CASE(update_applies_lowered_limits), CASE(rollup_all), CASE(rollup_pattern),
+           CASE(deletes), CASE(purges), CASE(empty_stream_says_zero), CASE(deleted_list), CASE(gaps_are_lost),
            CASE(full_record_is_the_truth), CASE(moved_messages), CASE(nonsense_records_are_refused))
