@@ -87,9 +87,11 @@ void stream_send(struct link *l, uint64_t intended_ns) {
 
 /* {"stream":"NAME","seq":N} with or without blanks; false when it says anything else. */
 static bool read_ack(struct span s, struct span *stream, uint64_t *sequence) {
-    static const char name[] = "{\"stream\":\"", seq[] = "\"seq\":";
-    if (!span_starts(s, SPAN_LIT("{\"stream\":\""))) return false;
-    const uint8_t *begin = s.p + sizeof name - 1, *end = s.p + s.n;
+    static const char seq[] = "\"seq\":";
+    if (!span_starts(s, SPAN_LIT("{\"stream\":"))) return false;
+    const uint8_t *begin = s.p + 10, *end = s.p + s.n;
+    while (begin < end && *begin == ' ') begin++;
+    if (begin == end || *begin++ != '"') return false;
     const uint8_t *quote = memchr(begin, '"', (size_t)(end - begin));
     if (!quote) return false;
     *stream = span_of(begin, (size_t)(quote - begin));

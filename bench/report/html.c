@@ -22,12 +22,14 @@ static const char style[] =
     "main{max-width:1260px;margin:0 auto;padding:28px 20px "
     "60px}h1{font-size:25px;margin:0}h2{font-size:18px;margin:34px 0 10px}"
     "code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}.dim{color:var(--dim)}p{margin:6px 0}"
-    ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13.5px}"
-    "th,td{padding:5px 7px;border-bottom:1px solid "
+    ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}"
+    "th,td{padding:5px 6px;border-bottom:1px solid "
     "var(--line);text-align:right;white-space:nowrap;vertical-align:top;"
     "font-variant-numeric:tabular-nums}th{color:var(--dim);font-weight:600;vertical-align:bottom}"
     "th:first-child,td:first-child,td.void{text-align:left}td:first-child{white-space:normal;min-width:150px}"
-    "td small{display:block;color:var(--dim);font-size:11.5px}td.first{font-weight:650}tr.row "
+    "td "
+    "small{display:block;white-space:normal;color:var(--dim);font-size:11.5px}td.first{font-weight:650}tr."
+    "row "
     "td{background:var(--card);padding-top:9px}td.first small{font-weight:400}"
     ".good{color:var(--good)}.bad{color:var(--bad)}td.void{color:var(--bad);white-space:normal}"
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:16px}"
@@ -85,6 +87,8 @@ static void put_head(FILE *f, const struct report *r) {
 }
 
 static bool shown(const struct report *r, enum figure figure) {
+    /* The row says what was offered; the drawings and the other files have the rest. */
+    if (figure == FIG_OFFERED || figure == FIG_P90) return false;
     if (figure == FIG_LOAD || figure == FIG_STEAL || figure == FIG_OWN || figure == FIG_SWITCHES ||
         figure == FIG_LATE)
         return false;
@@ -99,7 +103,7 @@ static void put_figure(FILE *f, const struct summary *s, bool first) {
     fprintf(f, "<td%s>", first ? " class=\"first\"" : "");
     if (s->count) fputs(figure_text(s->median, a, sizeof a), f);
     if (s->count > 1 && s->max > s->min)
-        fprintf(f, "<small>%s–%s</small>", figure_text(s->min, a, sizeof a),
+        fprintf(f, "<small>%s–<wbr>%s</small>", figure_text(s->min, a, sizeof a),
                 figure_text(s->max, b, sizeof b));
     fputs("</td>", f);
 }
@@ -117,10 +121,18 @@ static void put_work(FILE *f, const struct row *row, size_t columns) {
     fputs("</span></td></tr>\n", f);
 }
 
+/* One server only needs no lines of its own: its first field is the work. */
 static void put_server(FILE *f, const struct report *r, const struct row *row, size_t s, bool remarks) {
     const struct cell *c = &row->cells[s];
     fputs("<tr><td>", f);
-    html_text(f, r->servers[s].label);
+    html_text(f, r->servers_n > 1 ? r->servers[s].label : row->name);
+    if (r->servers_n == 1) {
+        fputs("<small>", f);
+        html_text(f, row->title);
+        if (row->mode[0]) fputs(", ", f);
+        html_text(f, row->mode);
+        fputs("</small>", f);
+    }
     if (remarks) {
         fputs("<small>", f);
         if (!row->mode[0]) html_text(f, r->servers[s].mode);
@@ -156,7 +168,7 @@ static void put_table(FILE *f, const struct report *r) {
     size_t columns = 0;
     fputs("<h2>Figures</h2>\n<p class=\"dim\">Medians, with the range over all rounds below. What a message "
           "costs the server comes "
-          "first.</p>\n<div class=\"scroll\"><table><thead><tr><th>server</th>",
+          "first.</p>\n<div class=\"scroll\"><table><thead><tr><th></th>",
           f);
     for (enum figure g = 0; g < FIG_COUNT; g++) {
         if (!shown(r, g)) continue;
@@ -167,7 +179,7 @@ static void put_table(FILE *f, const struct report *r) {
     }
     fputs("</tr></thead><tbody>\n", f);
     for (size_t i = 0; i < r->rows_n; i++) {
-        put_work(f, &r->rows[i], columns + 1);
+        if (r->servers_n > 1) put_work(f, &r->rows[i], columns + 1);
         for (size_t s = 0; s < r->servers_n; s++) {
             if (r->rows[i].cells[s].rounds_n) put_cell(f, r, &r->rows[i], s, columns);
         }
@@ -178,7 +190,8 @@ static void put_table(FILE *f, const struct report *r) {
 static void put_ratio(FILE *f, const struct cell *a, const struct cell *b, enum figure figure) {
     struct summary sa = cell_summary(a, figure), sb = cell_summary(b, figure);
     struct ratio ratio = ratio_of(&sa, &sb);
-    if (isnan(ratio.ratio)) {
+    bool late = figure >= FIG_P50 && figure <= FIG_MAX && (cell_behind(a) || cell_behind(b));
+    if (isnan(ratio.ratio) || late) {
         fputs("<td></td>", f);
         return;
     }

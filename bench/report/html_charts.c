@@ -167,6 +167,7 @@ static void draw_figure(FILE *f, const struct report *r, enum figure figure) {
             const struct cell *c = &r->rows[i].cells[s];
             if (c->rounds_n == 0 || cell_void(c, NULL)) continue;
             struct summary v = cell_summary(c, figure);
+            if (v.count == 0 && strcmp(r->rows[i].command, "limits") == 0) continue;
             struct chart_bar *b = &bars[n++];
             *b = (struct chart_bar){
                 .colour = (int)(r->servers_n > 1 ? s : i), .value = v.median, .min = v.min, .max = v.max};

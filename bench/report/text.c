@@ -32,7 +32,7 @@ static void print_range(const struct summary *s, FILE *out) {
 }
 
 static void print_cell(const struct row *row, const struct cell *c, const char *label, FILE *out) {
-    static const enum figure last_of_line[] = {FIG_OFFERED, FIG_MAX, FIG_OF_MEMORY};
+    static const enum figure last_of_line[] = {FIG_OFFERED, FIG_MAX};
     const char *why;
     (void)row;
     if (c->rounds_n == 0) return;
@@ -45,13 +45,11 @@ static void print_cell(const struct row *row, const struct cell *c, const char *
     bool any = false;
     for (enum figure f = 0; f < FIG_COUNT; f++) {
         struct summary s = cell_summary(c, f);
-        if (f > last_of_line[line < 2 ? line : 2] && line < 2) {
-            while (line < 2 && f > last_of_line[line]) line++;
-            if (any) fprintf(out, "\n  %-12s ", "");
-            any = false;
-        }
         if (s.count == 0) continue;
-        fprintf(out, "%s%s ", any ? "  " : "", figure_info[f].title);
+        bool next = line < 2 && f > last_of_line[line];
+        while (line < 2 && f > last_of_line[line]) line++;
+        if (any && next) fprintf(out, "\n  %-12s ", "");
+        fprintf(out, "%s%s ", any && !next ? "  " : "", figure_info[f].title);
         print_range(&s, out);
         if (figure_info[f].unit[0]) fprintf(out, " %s", figure_info[f].unit);
         any = true;
@@ -74,7 +72,9 @@ static void print_ratios(const struct report *r, const struct row *row, FILE *ou
                            b = cell_summary(&row->cells[s], compared[i]);
             struct ratio ratio = ratio_of(&a, &b);
             char text[120];
-            if (isnan(ratio.ratio)) continue;
+            bool late = compared[i] >= FIG_P50 && compared[i] <= FIG_MAX &&
+                        (cell_behind(&row->cells[0]) || cell_behind(&row->cells[s]));
+            if (isnan(ratio.ratio) || late) continue;
             if (!any) fprintf(out, "  %s to %s: ", r->servers[s].label, r->servers[0].label);
             fprintf(out, "%s%s %s", any ? "; " : "", figure_info[compared[i]].title,
                     ratio_text(&ratio, text, sizeof text));
