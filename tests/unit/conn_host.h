@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "base/rng.h"
 #include "conn/conn.h"
 #include "lib/check.h"
 
@@ -213,4 +214,54 @@ static inline void client_close(struct client *c) {
     if (c->fd >= 0) close(c->fd);
     c->fd = -1;
     free(c->out);
+}
+
+#define QUIET "CONNECT {\"verbose\":false,\"headers\":true,\"protocol\":1}\r\n"
+#define MS_   1000000ll
+
+static inline void log_has(struct host *h, const char *text) {
+    if (strstr(h->lines, text)) return;
+    size_t skip = h->lines_n > 3000 ? h->lines_n - 3000 : 0;
+    fprintf(stderr, "the log has no line with\n  %s\nbut, at its end,\n%s\n", text, h->lines + skip);
+    exit(1);
+}
+
+static inline void hears(struct client *c, const char *text) {
+    client_take(c);
+    CHECK_STR(client_text(c), text);
+    client_clear(c);
+}
+
+static inline void start(struct client *c, struct host *h, uint64_t cid, const char *text) {
+    client_open(c, h, cid);
+    client_say(c, text);
+    client_clear(c);
+}
+
+static inline bool one_closed(struct host *h) { return h->closed == 1; }
+
+static inline void publish_many(struct client *p, const char *subject, size_t bytes, int count) {
+    static char text[70000];
+    int n = snprintf(text, sizeof text, "PUB %s %zu\r\n", subject, bytes);
+    memset(text + n, 'x', bytes);
+    memcpy(text + (size_t)n + bytes, "\r\n", 2);
+    for (int i = 0; i < count; i++) client_send(p, text, (size_t)n + bytes + 2);
+}
+
+enum { BIG = 1 << 20 };
+static uint8_t big[BIG + 2] __attribute__((unused));
+
+static inline void make_big(uint64_t seed) {
+    struct rng r = {seed};
+    for (size_t i = 0; i < BIG; i++) big[i] = (uint8_t)rng_next(&r);
+    memcpy(big + BIG, "\r\n", 2);
+}
+
+static inline void hears_big(struct client *c, const char *line) {
+    size_t n = strlen(line);
+    client_take(c);
+    CHECK(c->n == n + BIG + 2);
+    CHECK_MEM(c->out, n, line, n);
+    CHECK_MEM(c->out + n, BIG + 2, big, BIG + 2);
+    client_clear(c);
 }
