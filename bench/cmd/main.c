@@ -56,6 +56,7 @@ static int run(struct options *o, const char *program, int argc, char **argv) {
         p.report->load_end = machine_load();
         ok = write_one(o->json, report_json, p.report) && ok;
         ok = write_one(o->csv, report_csv, p.report) && ok;
+        ok = write_one(o->markdown, report_markdown, p.report) && ok;
         ok = write_one(o->html, report_html, p.report) && ok;
     }
     if (p.why[0]) fprintf(stderr, "millrace-bench: %s\n", p.why);

@@ -93,6 +93,7 @@ static const struct option options[] = {
     {"csv", T_TEXT, AT(csv), 0, RUNS | 1 << CMD_LIMITS, 0, 0, "FILE", "a line a round"},
     {"html", T_TEXT, AT(html), 0, RUNS | 1 << CMD_LIMITS, 0, 0, "FILE",
      "one page with curves, bars and a table; needs no network"},
+    {"markdown", T_TEXT, AT(markdown), 0, RUNS, 0, 0, "FILE", "a table for a README"},
     {"quiet", T_FLAG, AT(quiet), 0, ALL, 0, 0, NULL, "no progress"},
     {"help", T_FLAG, AT(help), 0, ALL, 0, 0, NULL, "this"},
 };

@@ -27,7 +27,7 @@ struct options {
     enum command command;
     struct target servers[SERVERS_GIVEN_MAX];
     size_t servers_n;
-    char millrace[256], dir[256], json[256], csv[256], html[256], interval[32];
+    char millrace[256], dir[256], json[256], csv[256], markdown[256], html[256], interval[32];
     char files[FILES_MAX][256]; /* compare: A B; suite: the list */
     size_t files_n;
     int on; /* enum on */

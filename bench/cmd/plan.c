@@ -267,6 +267,8 @@ struct row *plan_row(struct plan *p, const struct work *w, const char *mode) {
         snprintf(p->why, sizeof p->why, "more than %d rows", ROWS_MAX);
         return NULL;
     }
+    bool alone = w->window == 1 && (w->kind == WORK_STREAM || w->kind == WORK_REQUEST);
+    row->headline = w->rate > 0 ? FIG_P99 : alone ? FIG_P50 : FIG_RATE;
     row->rate = w->rate;
     for (uint64_t i = 0; i < o->repeat; i++) {
         for (size_t k = 0; k < o->servers_n && !plan_stopped(p); k++)

@@ -145,6 +145,7 @@ static void add_row(struct writer *w, yyjson_mut_val *rows, const struct row *ro
     add_text(w, v, "command", row->command);
     add_text(w, v, "work", row->title);
     add_text(w, v, "mode", row->mode);
+    yyjson_mut_obj_add_str(w->doc, v, "headline", figure_info[row->headline].key);
     if (row->rate > 0) add_number(w, v, "offered", row->rate);
     yyjson_mut_val *cells = add_array(w, v, "servers"), *compared = add_array(w, v, "comparisons");
     for (size_t s = 0; s < w->report->servers_n; s++) {

@@ -41,6 +41,7 @@ struct row *report_row(struct report *r, const char *name, const char *command, 
     snprintf(row->command, sizeof row->command, "%s", command);
     snprintf(row->title, sizeof row->title, "%s", title);
     snprintf(row->mode, sizeof row->mode, "%s", mode);
+    row->headline = FIG_RATE;
     return row;
 }
 

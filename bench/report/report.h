@@ -67,6 +67,7 @@ struct cell {
 struct row {
     char name[40], command[16], title[160], mode[64]; /* mode: durability, where the row decides it */
     double rate;                                      /* open loop: offered */
+    enum figure headline; /* what the work is about, beside CPU */
     struct cell cells[SERVERS_MAX];
 };
 
@@ -110,6 +111,7 @@ void report_text_head(const struct report *r, FILE *out);
 void report_text_row(const struct report *r, const struct row *row, FILE *out);
 bool report_json(const struct report *r, const char *path);
 bool report_csv(const struct report *r, const char *path);
+bool report_markdown(const struct report *r, const char *path);
 bool report_html(const struct report *r, const char *path);
 
 /* 1,234,567; 12.3; 0.45: what a reader takes in at a glance. Returns out. */

@@ -232,6 +232,22 @@ static void families_share_a_drawing(void) {
     report_close(r);
 }
 
+static void tables_for_a_readme(void) {
+    struct report *r = sample();
+    make_path();
+    r->rows[1].headline = FIG_P99;
+    CHECK(report_markdown(r, path));
+    const char *text = slurp();
+    CHECK_EQ(count_of(text, "\n"), 4);
+    CHECK_EQ(count_of(text, "|"), 4 * 8);
+    CHECK(strstr(text, "| 11.0 | 2.10 | 0.19 | 1,001/s | 5,001/s |"));
+    CHECK(strstr(text, "| 10.0 µs p99 | 50.0 µs p99 |"));
+    add_round(&r->rows[0], 1, 11, 1)->figures[FIG_CPU] = 11;
+    CHECK(report_markdown(r, path));
+    CHECK(strstr(slurp(), "no difference shown"));
+    report_close(r);
+}
+
 static void empty_reports_are_written_too(void) {
     struct report *r = report_open();
     make_path();
@@ -260,4 +276,4 @@ static void numbers_for_readers(void) {
 CHECK_MAIN(CASE(json_parses_and_holds_everything), CASE(json_reads_back),
            CASE(csv_has_the_same_fields_in_each_line), CASE(the_page_needs_nothing_from_outside),
            CASE(the_page_is_balanced), CASE(a_void_round_gives_no_figures), CASE(families_share_a_drawing),
-           CASE(empty_reports_are_written_too), CASE(numbers_for_readers))
+           CASE(tables_for_a_readme), CASE(empty_reports_are_written_too), CASE(numbers_for_readers))
