@@ -102,14 +102,11 @@ static enum mr_status put_record(struct mr_stream *s, const struct mr_msg *m, co
     return append_write(s, &r, loc);
 }
 
-/* Its record is dead as soon as it is written, but the stream's full record counts on it like on a message.
- */
+/* Its record is dead as soon as it is written: before its segment goes, a full record follows that knows it. */
 static void skip(struct mr_stream *s, const struct stream_put *p) {
     must(p->seq == s->st.last_seq + 1);
     stream_skip(&s->st, p);
-    if (!s->log) return;
-    if (segno_of(p->loc) < s->dead_segno) s->dead_segno = segno_of(p->loc);
-    store_dead(s->log->store, p->loc, rec_size(p->subject.n, p->hdr_size, 0));
+    if (s->log) store_dead(s->log->store, p->loc, rec_size(p->subject.n, p->hdr_size, 0));
 }
 
 void append_apply(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,

@@ -64,13 +64,12 @@ static void apply_message(struct shard_log *l, struct mr_stream *s, const struct
                 (unsigned long long)r->seq, r->stream, err_text(e));
 }
 
-/* Counted, not stored: dead from the start, but what the full record knows rests on it. */
+/* Counted, not stored: dead from the start. */
 static void apply_skipped(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
     must(r->flags & REC_F_SKIPPED);
     struct stream_put p = put_of(s, r, loc);
     enum err e = stream_replay_skip(&s->st, &p);
     dead_record(l, r, loc);
-    if (!e && segno_of(loc) < s->dead_segno) s->dead_segno = segno_of(loc);
     if (e && e != ERR_NONE)
         env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: message %llu of stream %u: %s", l->index,
                 (unsigned long long)r->seq, r->stream, err_text(e));

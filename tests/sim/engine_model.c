@@ -111,6 +111,55 @@ void model_check_view(const struct m_stream *s, const struct mr_msg_view *v) {
     if (!same) model_fail("stream %llu: sequence %llu has another content", ULL(s->instance), ULL(v->seq));
 }
 
+/* --- retention --- */
+
+bool model_matches(const struct m_consumer *c, uint64_t content) {
+    return c->filter < 0 || content % 5 == (uint64_t)c->filter;
+}
+
+bool model_wanted(const struct m_stream *s, uint64_t content) {
+    for (int k = 0; k < M_CONSUMERS; k++)
+        if (s->consumers[k].c && model_matches(&s->consumers[k], content)) return true;
+    return s->retention != MR_RETAIN_INTEREST;
+}
+
+enum held { HELD_NOT, HELD_MAYBE, HELD };
+
+/* By consumers of this life; one that acknowledged in an earlier life may have lost that. */
+static enum held held(const struct m_stream *s, uint64_t seq) {
+    enum held most = HELD_NOT;
+    for (int k = 0; k < M_CONSUMERS; k++) {
+        const struct m_consumer *c = &s->consumers[k];
+        const struct m_ack *a = &c->acks[seq];
+        if (!c->c || !model_matches(c, s->msgs[seq].content)) continue;
+        if (a->state == ACK_NOT) return HELD;
+        if (a->state == ACK_ASKED && !a->this_life) most = HELD_MAYBE;
+    }
+    return most;
+}
+
+static bool alive(const struct m_msg *m);
+
+void model_let_go(struct m_stream *s, uint64_t seq, uint64_t op) {
+    struct m_msg *x = &s->msgs[seq];
+    enum held h = s->retention == MR_RETAIN_WORKQUEUE ? HELD_NOT : held(s, seq);
+    if (s->retention == MR_RETAIN_LIMITS || h == HELD || !alive(x)) return;
+    x->state = h == HELD_MAYBE ? MSG_MAYBE : MSG_LEAVING;
+    x->released = true;
+    x->op = op;
+}
+
+void model_consumer_gone(struct m_stream *s, uint64_t op) {
+    for (uint64_t seq = 1; s->retention == MR_RETAIN_INTEREST && seq <= s->last; seq++) {
+        struct m_msg *x = &s->msgs[seq];
+        enum held h = alive(x) ? held(s, seq) : HELD;
+        if (h == HELD) continue;
+        x->state = h == HELD_MAYBE ? MSG_MAYBE : MSG_LEAVING;
+        x->released = false;
+        x->op = op;
+    }
+}
+
 static bool alive(const struct m_msg *m) { return m->state == MSG_TAIL || m->state == MSG_KEPT; }
 
 void model_limit(struct m_stream *s, uint64_t op) {
@@ -119,6 +168,7 @@ void model_limit(struct m_stream *s, uint64_t op) {
     for (uint64_t seq = s->last; seq > 0; seq--) {
         if (!alive(&s->msgs[seq]) || ++live <= s->max_msgs) continue;
         s->msgs[seq].state = MSG_LEAVING;
+        s->msgs[seq].released = false;
         s->msgs[seq].op = op;
     }
 }
@@ -136,8 +186,10 @@ static void consumer_sure(struct m_consumer *c, uint64_t op, uint64_t last) {
 }
 
 void model_stream_sure(struct m_stream *s, uint64_t op, bool whole) {
-    for (uint64_t seq = 1; seq <= s->last; seq++)
-        if (s->msgs[seq].state == MSG_LEAVING && s->msgs[seq].op <= op) s->msgs[seq].state = MSG_GONE;
+    for (uint64_t seq = 1; seq <= s->last; seq++) {
+        struct m_msg *x = &s->msgs[seq];
+        if (x->state == MSG_LEAVING && x->op <= op && (whole || !x->released)) x->state = MSG_GONE;
+    }
     if (!whole || s->op > op) return;
     if (s->state == OBJ_COMING) s->state = OBJ_THERE;
     if (s->state == OBJ_LEAVING) s->state = OBJ_FREE;
@@ -235,7 +287,8 @@ static void judge_consumer(const struct judge *j, struct m_stream *s, struct m_c
     for (uint64_t seq = 1; seq <= s->last; seq++) {
         struct m_ack *a = &c->acks[seq];
         if (j->m->relaxed && a->state == ACK_SURE && !a->confirmed) a->state = ACK_ASKED;
-        if (seq <= st.floor_stream_seq && s->msgs[seq].state == MSG_KEPT && a->state == ACK_NOT)
+        bool its = model_matches(c, s->msgs[seq].content);
+        if (its && seq <= st.floor_stream_seq && s->msgs[seq].state == MSG_KEPT && a->state == ACK_NOT)
             model_fail("P7: stream %llu: the floor is %llu, but %llu was not acknowledged", ULL(s->instance),
                        ULL(st.floor_stream_seq), ULL(seq));
     }
@@ -272,6 +325,17 @@ static void find_consumers(const struct judge *j, struct m_stream *s) {
     }
 }
 
+/* Nothing is kept that everybody let go of; what a work queue has was not acknowledged. */
+static void judge_kept(struct m_stream *s) {
+    for (uint64_t seq = 1; s->retention != MR_RETAIN_LIMITS && seq <= s->last; seq++) {
+        if (s->msgs[seq].state != MSG_KEPT) continue;
+        if (s->retention == MR_RETAIN_INTEREST && held(s, seq) == HELD_NOT)
+            model_fail("P10: stream %llu: %llu is kept for nobody", ULL(s->instance), ULL(seq));
+        for (int k = 0; s->retention == MR_RETAIN_WORKQUEUE && k < M_CONSUMERS; k++)
+            s->consumers[k].acks[seq].state = ACK_NOT;
+    }
+}
+
 static void judge_stream(const struct judge *j, struct m_stream *s) {
     uint64_t instance;
     uint32_t version;
@@ -284,9 +348,12 @@ static void judge_stream(const struct judge *j, struct m_stream *s) {
                    s->version);
     s->version = s->version_sure = version;
     s->max_msgs = mr_stream_config(s->s)->max_msgs;
+    if (mr_stream_config(s->s)->retention != s->retention)
+        model_fail("stream %llu: another retention", ULL(s->instance));
     s->state = OBJ_THERE;
     judge_messages(j, s);
     find_consumers(j, s);
+    judge_kept(s);
 }
 
 static struct mr_stream *find_stream(int i, struct mr_shard **shards, uint32_t count, uint32_t *shard) {

@@ -24,12 +24,14 @@ enum msg_state {
     MSG_KEPT,    /* promised */
     MSG_LEAVING, /* removed; whether durably is not known */
     MSG_GONE,    /* removed for good */
+    MSG_MAYBE,   /* let go, unless a consumer's acknowledgement was lost with an earlier life */
 };
 struct m_msg {
     uint64_t content, id, op; /* op: of the append, or of the removal */
     uint8_t state;
     bool promised; /* was reported or found once */
     bool id_known; /* its id must be refused */
+    bool released; /* LEAVING: by an acknowledgement, op, which no later append makes durable */
 };
 
 enum ack_state { ACK_NOT, ACK_ASKED, ACK_SURE };
@@ -45,6 +47,7 @@ enum obj_state { OBJ_FREE, OBJ_COMING, OBJ_THERE, OBJ_LEAVING };
 struct m_consumer {
     enum obj_state state;
     uint64_t instance, op;
+    int filter; /* the messages it gets: -1 = all, or those with this number in their subject */
     struct mr_consumer *c;
     struct m_ack *acks; /* by sequence */
 };
@@ -56,6 +59,7 @@ struct m_stream {
     bool memory;
     uint32_t shard; /* in this life */
     int64_t max_msgs;
+    enum mr_retention retention;
     uint64_t last, reported; /* last sequence; the last one reported in this life */
     struct mr_stream *s;
     struct m_msg *msgs; /* by sequence */
@@ -84,6 +88,13 @@ void model_consumer_reset(struct m_consumer *c, uint64_t instance);
 
 /* Is this the message that the model has under its sequence? Ends the run when not. */
 void model_check_view(const struct m_stream *s, const struct mr_msg_view *v);
+bool model_matches(const struct m_consumer *c, uint64_t content);
+/* Does a consumer of an interest stream want it? True for all others. */
+bool model_wanted(const struct m_stream *s, uint64_t content);
+/* Acknowledged by operation op: it may go. */
+void model_let_go(struct m_stream *s, uint64_t seq, uint64_t op);
+/* This consumer is gone by operation op, and what was kept for it alone. */
+void model_consumer_gone(struct m_stream *s, uint64_t op);
 /* Messages that max_msgs removes now, by operation op. */
 void model_limit(struct m_stream *s, uint64_t op);
 /* Everything handed in up to operation op is durable on this stream's log; whole: acks and objects, too. */

@@ -73,6 +73,8 @@ static void ack_done(struct sim_run *r, const struct note *n, const struct mr_do
     if (d->status != MR_OK || s->instance != n->instance || c->instance != n->consumer >> 3) return;
     c->acks[n->seq].state = ACK_SURE;
     c->acks[n->seq].confirmed = !s->memory;
+    struct m_msg *x = &s->msgs[n->seq];
+    if (x->state == MSG_LEAVING && x->released && x->op <= n->op) x->state = MSG_GONE;
 }
 
 static void barrier_done(struct sim_run *r, const struct note *n, const struct mr_done *d) {
@@ -137,6 +139,7 @@ static void configure(const struct m_stream *s, char name[8], int i, struct mr_s
                                      .subjects = subjects,
                                      .subjects_count = 1,
                                      .storage = s->memory ? MR_MEMORY : MR_FILE,
+                                     .retention = s->retention,
                                      .max_msgs = s->max_msgs ? s->max_msgs : -1,
                                      .max_bytes = -1,
                                      .max_msg_size = -1,
@@ -151,6 +154,11 @@ static void do_create(struct sim_run *r, int i) {
     model_stream_reset(s, ++r->m.instances);
     s->memory = chance(r, 15);
     s->max_msgs = chance(r, 50) ? 0 : 3 + (int64_t)below(r, 40);
+    s->retention = chance(r, 40)   ? MR_RETAIN_LIMITS
+                   : chance(r, 50) ? MR_RETAIN_WORKQUEUE
+                                   : MR_RETAIN_INTEREST;
+    if (s->retention == MR_RETAIN_INTEREST)
+        s->max_msgs = 0; /* what lost acknowledgements leave is not known */
     s->op = ++r->m.ops;
     char name[8];
     struct mr_stream_config cfg;
@@ -208,8 +216,9 @@ static void do_append(struct sim_run *r, int i) {
         model_fail("stream %llu: sequence %llu after %llu", ULL(s->instance), ULL(res.seq), ULL(s->last));
     r->m.ops = op;
     s->last = res.seq;
+    enum msg_state state = model_wanted(s, content) ? MSG_TAIL : MSG_GONE;
     s->msgs[s->last] =
-        (struct m_msg){.content = content, .id = id, .op = op, .state = MSG_TAIL, .id_known = id != 0};
+        (struct m_msg){.content = content, .id = id, .op = op, .state = (uint8_t)state, .id_known = id != 0};
     model_limit(s, op);
 }
 
@@ -234,24 +243,28 @@ static void do_delete(struct sim_run *r, int i) {
     if (!s->last) return;
     uint64_t seq = 1 + below(r, s->last);
     struct m_msg *x = &s->msgs[seq];
-    bool live = x->state == MSG_TAIL || x->state == MSG_KEPT;
+    bool live = x->state == MSG_TAIL || x->state == MSG_KEPT, known = x->state != MSG_MAYBE;
     enum mr_status st = mr_delete(s->s, seq, chance(r, 20));
-    if (st == MR_NONE ? live : st == MR_OK && !live)
+    if (known && (st == MR_NONE ? live : st == MR_OK && !live))
         model_fail("delete of %llu: %s", ULL(seq), mr_status_text(st));
     if (st == MR_NONE || refused(r, st)) return;
     x->state = MSG_LEAVING;
+    x->released = false;
     x->op = ++r->m.ops;
 }
 
 static void do_purge(struct sim_run *r, int i) {
     struct m_stream *s = &r->m.streams[i];
     uint64_t keep = chance(r, 50) ? 1 + below(r, 20) : 0, purged, live = 0;
+    for (uint64_t seq = 1; seq <= s->last; seq++)
+        if (s->msgs[seq].state == MSG_MAYBE) return; /* how many there are is not known */
     if (refused(r, mr_purge(s->s, (struct mr_bytes){0}, 0, keep, &purged))) return;
     r->m.ops++;
     for (uint64_t seq = s->last; seq > 0; seq--) {
         struct m_msg *x = &s->msgs[seq];
         if ((x->state != MSG_TAIL && x->state != MSG_KEPT) || live++ < keep) continue;
         x->state = MSG_LEAVING;
+        x->released = false;
         x->op = r->m.ops;
     }
     if (purged != (live > keep ? live - keep : 0))
@@ -295,16 +308,21 @@ static void do_consumer(struct sim_run *r, int i, int k) {
         c->c = NULL;
         c->op = ++r->m.ops;
         c->state = OBJ_LEAVING;
+        model_consumer_gone(s, c->op);
         if (s->memory) model_consumer_reset(c, 0);
         return;
     }
     if (c->state != OBJ_FREE) return;
     model_consumer_reset(c, ++r->m.instances);
+    c->filter = s->retention == MR_RETAIN_WORKQUEUE ? k : chance(r, 50) ? -1 : (int)below(r, 5);
+    struct mr_bytes filter = model_subject((uint64_t)(c->filter + 5));
     char name[8];
     snprintf(name, sizeof name, "C%d", k);
     struct mr_consumer_config cfg = {.size = sizeof cfg,
                                      .name = bytes(name),
                                      .durable = true,
+                                     .filters = &filter,
+                                     .filters_count = c->filter >= 0,
                                      .ack = MR_ACK_EXPLICIT,
                                      .ack_wait_ns = 1000 * 1000 * (int64_t)(20 + below(r, 2000)),
                                      .max_deliver = -1,
@@ -337,6 +355,7 @@ static void answer(struct sim_run *r, int i, int k, const struct mr_delivery *d)
     if (x->state != ACK_SURE)
         *x = (struct m_ack){.op = ++r->m.ops, .state = ACK_ASKED, .delivered = x->delivered};
     x->this_life = true;
+    model_let_go(s, d->view.seq, x->state == ACK_ASKED ? x->op : r->m.ops);
 }
 
 static enum mr_status do_next(struct sim_run *r, int i, int k) {
@@ -436,7 +455,8 @@ static void drain(struct sim_run *r) {
                 idle++;
             }
             for (uint64_t seq = 1; c->c && seq <= s->last; seq++)
-                if (s->msgs[seq].state == MSG_KEPT && c->acks[seq].state == ACK_NOT)
+                if (s->msgs[seq].state == MSG_KEPT && model_matches(c, s->msgs[seq].content) &&
+                    c->acks[seq].state == ACK_NOT)
                     model_fail("stream %llu: %llu is never delivered", ULL(s->instance), ULL(seq));
         }
     }
