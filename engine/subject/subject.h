@@ -20,3 +20,5 @@ bool subject_subset(struct span sub, struct span super);
 /* Could one literal match both? */
 bool subject_overlap(struct span a, struct span b);
 size_t subject_tokens(struct span s);
+/* Has it at least one token and none that is empty? Reads eight bytes at a time. */
+bool subject_whole(struct span s);

@@ -145,6 +145,10 @@ static struct trie_node *literal_get(struct trie *t, struct span pattern) {
     return n;
 }
 
+static bool is_watched(const struct trie *t, struct span literal) {
+    return t->watched.n && span_starts(literal, t->watched);
+}
+
 enum err trie_insert(struct trie *t, struct span pattern, struct trie_entry *e) {
     must(t != NULL);
     must(e != NULL);
@@ -156,6 +160,7 @@ enum err trie_insert(struct trie *t, struct span pattern, struct trie_entry *e) 
     list_add_tail(&n->entries, &e->link);
     t->count++;
     t->wild_count += wild;
+    t->watched_count += !wild && is_watched(t, pattern);
     t->generation++;
     return ERR_OK;
 }
@@ -172,7 +177,10 @@ void trie_remove(struct trie *t, struct trie_entry *e) {
         must(t->wild_count > 0);
         t->wild_count--;
         prune(t, n);
-    } else if (list_empty(&n->entries)) {
+        return;
+    }
+    t->watched_count -= is_watched(t, node_text(n));
+    if (list_empty(&n->entries)) {
         void *gone = map_str_del(&t->literals, node_text(n));
         must(gone == n);
         node_free(n);
@@ -226,23 +234,33 @@ static bool walk_down(struct walk *w, const struct trie_node *n, struct span res
     return false;
 }
 
-static bool has_empty_token(struct span s) {
-    must(s.p != NULL || s.n == 0);
-    uint8_t before = '.';
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '.' && before == '.') return true;
-        before = s.p[i];
-    }
-    return before == '.';
-}
-
 static void walk_all(struct walk *w, const struct trie *t, struct span literal) {
     uint64_t generation = t->generation;
     must(literal.p != NULL || literal.n == 0);
     const struct trie_node *n = map_str_get(&t->literals, literal);
     if (n && walk_hit(w, n)) return;
-    if (t->wild_count && !has_empty_token(literal)) walk_down(w, t->root, literal);
+    if (t->wild_count && subject_whole(literal)) walk_down(w, t->root, literal);
     must(t->generation == generation); /* the callback kept its hands off */
+}
+
+/* A pattern that looks at a token behind the prefix tells literals apart. */
+static bool same_down(const struct trie_node *n, struct span rest) {
+    const struct trie_kids *k = n->kids;
+    if (!k) return true;
+    if (rest.n == 0) return !k->star && k->literal.count == 0;
+    const uint8_t *dot = memchr(rest.p, '.', rest.n);
+    must(dot != NULL);
+    struct span token = span_of(rest.p, (size_t)(dot - rest.p));
+    const struct trie_node *next[2] = {k->star, map_str_get(&k->literal, token)};
+    for (int i = 0; i < 2; i++) {
+        if (next[i] && !same_down(next[i], span_skip(rest, token.n + 1))) return false;
+    }
+    return true;
+}
+
+bool trie_same_below(const struct trie *t, struct span prefix) {
+    must(prefix.n > 1 && prefix.p[prefix.n - 1] == '.');
+    return !t->wild_count || same_down(t->root, prefix);
 }
 
 void trie_match(const struct trie *t, struct span literal, void (*fn)(void *ctx, struct trie_entry *e),

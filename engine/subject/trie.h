@@ -21,6 +21,8 @@ struct trie {
     struct trie_node *root;
     struct map_str literals;
     size_t count, wild_count;
+    struct span watched;    /* literals under this prefix are counted; set right after trie_init(), static */
+    size_t watched_count;
     uint64_t generation; /* changes with every insert and remove: caches of results compare it */
 };
 
@@ -31,5 +33,8 @@ enum err trie_insert(struct trie *t, struct span pattern, struct trie_entry *e) 
 void trie_remove(struct trie *t, struct trie_entry *e);
 /* Calls fn for every entry whose pattern matches; a literal with an empty token matches nothing. */
 void trie_match(const struct trie *t, struct span literal, void (*fn)(void *ctx, struct trie_entry *e), void *ctx);
+/* Do all literals that go on behind this prefix (whole tokens, then a dot) match the same patterns, as far as patterns
+ * with wildcards go? */
+bool trie_same_below(const struct trie *t, struct span prefix);
 /* Is there any? */
 bool trie_has_match(const struct trie *t, struct span literal);

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/must.h"
 #include "route/route.h"
+#include "subject/subject.h"
 
 enum { RING_BYTES = 4 << 20, KEEP_MAX = RING_BYTES / 16, SETS = 4096, INDEX_MIN = 16 };
 enum { NO_GROUP = UINT32_MAX };
@@ -213,19 +214,38 @@ static void fill(struct matcher *m, struct match *a) {
     must(plain == a->plain_n);
 }
 
-static struct match *make(struct matcher *m, struct span subject, struct match_slot *slot, uint32_t tag) {
+/* What an answer is looked up by. */
+struct key {
+    struct span text;
+    enum match_kind kind;
+    struct match_slot *slot; /* where it goes */
+    uint32_t tag;
+};
+
+/* Does a subscription look behind the prefix? */
+static bool differ(const struct matcher *m, struct span prefix) {
+    return !trie_same_below(m->local, prefix) ||
+           (m->remote->trie.count && !trie_same_below(&m->remote->trie, prefix));
+}
+
+static struct match *make(struct matcher *m, struct span subject, const struct key *k) {
+    enum match_kind kind = k->kind;
     m->found_n = 0;
-    trie_match(m->local, subject, on_local, m);
-    if (m->remote->trie.count) trie_match(&m->remote->trie, subject, on_remote, m);
-    struct match head = count_found(m, subject);
+    if (kind == MATCH_PREFIX && differ(m, k->text)) kind = MATCH_DIFFER;
+    if (kind != MATCH_DIFFER) {
+        trie_match(m->local, subject, on_local, m);
+        if (m->remote->trie.count) trie_match(&m->remote->trie, subject, on_remote, m);
+    }
+    struct match head = count_found(m, k->text);
+    head.kind = (uint8_t)kind;
     size_t n = match_size(m, &head);
     must(n <= UINT32_MAX);
     head.bytes = (uint32_t)n;
     bool kept;
     uint8_t *p = room_for(m, n, &kept);
-    struct match *a = lay_out(m, &head, p, subject);
+    struct match *a = lay_out(m, &head, p, k->text);
     fill(m, a);
-    if (kept) *slot = (struct match_slot){tag, m->generation, m->ring_at - n};
+    if (kept) *k->slot = (struct match_slot){k->tag, m->generation, m->ring_at - n};
     return a;
 }
 
@@ -235,25 +255,62 @@ static bool slot_fresh(const struct matcher *m, const struct match_slot *s) {
     return s->generation == m->generation && m->ring_at - s->at <= RING_BYTES;
 }
 
-struct match *matcher_find(struct matcher *m, struct span subject) {
-    uint64_t hash = hash_bytes(subject.p, subject.n, m->seed);
-    uint32_t tag = (uint32_t)(hash >> 32);
+/* The answer kept for k, or NULL: then k says where it goes. */
+static struct match *look(struct matcher *m, struct key *k) {
+    uint64_t hash = hash_bytes(k->text.p, k->text.n, m->seed);
     struct match_set *set = &m->sets[hash % SETS];
-    struct match_slot *free_slot = NULL;
-    m->finds++;
+    k->tag = (uint32_t)(hash >> 32);
+    k->slot = NULL;
     for (size_t i = 0; i < MATCH_WAYS; i++) {
         struct match_slot *s = &set->way[i];
         if (!slot_fresh(m, s)) {
-            free_slot = s;
+            k->slot = s;
             continue;
         }
-        if (s->tag != tag) continue;
+        if (s->tag != k->tag) continue;
         struct match *a = (struct match *)(m->ring + s->at % RING_BYTES);
-        if (!span_eq(span_of((uint8_t *)a + a->subject_at, a->subject_n), subject)) continue;
-        m->hits++;
-        return a;
+        if ((a->kind == MATCH_SUBJECT) != (k->kind == MATCH_SUBJECT)) continue;
+        if (span_eq(span_of((uint8_t *)a + a->subject_at, a->subject_n), k->text)) return a;
     }
-    return make(m, subject, free_slot ? free_slot : &set->way[m->victim++ % MATCH_WAYS], tag);
+    if (!k->slot) k->slot = &set->way[m->victim++ % MATCH_WAYS];
+    return NULL;
+}
+
+/* $JS.ACK.stream.consumer. of a subject that goes on behind it; empty when it is none, or somebody wants one
+ * such subject by its full name. */
+static struct span ack_prefix(const struct matcher *m, struct span subject) {
+    struct span start = MATCH_ACKS;
+    if (!span_starts(subject, start) || m->local->watched_count || m->remote->trie.watched_count)
+        return SPAN_EMPTY;
+    struct span rest = span_skip(subject, start.n);
+    for (int tokens = 0; tokens < 2; tokens++) {
+        const uint8_t *dot = rest.n ? memchr(rest.p, '.', rest.n) : NULL;
+        if (!dot) return SPAN_EMPTY;
+        rest = span_skip(rest, (size_t)(dot - rest.p) + 1);
+    }
+    return subject_whole(subject) ? span_of(subject.p, subject.n - rest.n) : SPAN_EMPTY;
+}
+
+/* The answer all acknowledgements of this one's consumer share; NULL when it has to be asked for by its full
+ * name. */
+static struct match *find_shared(struct matcher *m, struct span subject) {
+    struct key k = {.text = ack_prefix(m, subject), .kind = MATCH_PREFIX};
+    if (k.text.n == 0) return NULL;
+    struct match *a = look(m, &k);
+    m->hits += a && a->kind == MATCH_PREFIX;
+    if (!a) a = make(m, subject, &k);
+    return a->kind == MATCH_PREFIX ? a : NULL;
+}
+
+struct match *matcher_find(struct matcher *m, struct span subject) {
+    m->finds++;
+    bool acks = subject.n > 0 && subject.p[0] == '$';
+    struct match *a = acks ? find_shared(m, subject) : NULL;
+    if (a) return a;
+    struct key k = {.text = subject, .kind = MATCH_SUBJECT};
+    a = look(m, &k);
+    m->hits += a != NULL;
+    return a ? a : make(m, subject, &k);
 }
 
 void match_forget(struct match *a, const struct sub *s) {

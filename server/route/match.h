@@ -5,7 +5,11 @@
  * finds them by the subject's hash. An answer is good while the generation it was made in lasts (any
  * subscription change starts a new one) and its bytes were not overwritten; the subject is compared in full.
  * So a publish on a known subject costs one hash and one cache line of table, and nothing is allocated.
- * Answers too large to keep are made anew each time in a buffer that grows. */
+ * Answers too large to keep are made anew each time in a buffer that grows.
+ *
+ * Acknowledgements differ in every subject, $JS.ACK.stream.consumer.1.2.3.4.5, and go all to the same place:
+ * one answer is kept for all that share the first four tokens, as long as no subscription looks at those
+ * behind. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +21,8 @@
 #include "subject/trie.h"
 
 struct sub;
+
+#define MATCH_ACKS SPAN_LIT("$JS.ACK.")
 
 struct match_remote { /* members of a group on one other shard */
     uint32_t shard, members;
@@ -31,9 +37,14 @@ struct match_group {
 };
 enum { MATCH_HERE = UINT32_MAX };
 
+/* What an answer is kept for: its subject, all that begin with it, or nothing but the news that those differ.
+ */
+enum match_kind { MATCH_SUBJECT, MATCH_PREFIX, MATCH_DIFFER };
+
 /* An answer; valid until the next match_find(). */
 struct match {
     uint32_t bytes, subject_at, subject_n;
+    uint8_t kind; /* enum match_kind */
     uint32_t plain_n, group_n, member_n, remote_n;
     uint64_t plain_shards; /* other shards with plain subscriptions */
     struct sub **plain, **members;

@@ -40,6 +40,7 @@ enum err route_open(struct route **out, unsigned self, unsigned shards, const st
     r->rng.state = seed + self;
     trie_init(&r->local, seed);
     interests_init(&r->remote, shards, seed);
+    r->local.watched = r->remote.trie.watched = MATCH_ACKS;
     enum err e = matcher_init(&r->matcher, &r->local, &r->remote, seed);
     if (e) {
         interests_deinit(&r->remote);

@@ -106,20 +106,20 @@ static bool verb_matches(const struct verb *v, const uint8_t *buf, size_t n) {
     return true;
 }
 
+static bool is_gap(uint8_t c, bool ends) { return is_blank(c) || (ends && (c == '\r' || c == '\n')); }
+
 /* Splits at blanks; CR and LF separate too when `ends` (SUB and UNSUB, matches nats-server here). Stops at
  * ARGS_MAX. */
 static size_t split(struct span line, struct span args[ARGS_MAX], bool ends) {
-    size_t count = 0, start = 0;
-    bool in = false;
-    for (size_t i = 0; i < line.n; i++) {
-        uint8_t c = line.p[i];
-        bool gap = is_blank(c) || (ends && (c == '\r' || c == '\n'));
-        if (gap && in) args[count++] = span_of(line.p + start, i - start);
-        if (!gap && !in) start = i;
-        in = !gap;
-        if (count == ARGS_MAX) return count;
+    size_t count = 0;
+    const uint8_t *at = line.p, *end = line.p + line.n;
+    while (count < ARGS_MAX) {
+        while (at < end && is_gap(*at, ends)) at++;
+        if (at == end) break;
+        const uint8_t *from = at;
+        while (at < end && !is_gap(*at, ends)) at++;
+        args[count++] = span_of(from, (size_t)(at - from));
     }
-    if (in) args[count++] = span_of(line.p + start, line.n - start);
     must(count <= ARGS_MAX);
     return count;
 }

@@ -43,6 +43,19 @@ static void bounds(void) {
     CHECK(subject_match(span_of(text, 2047), SPAN_LIT(">"))); /* what is published is not bounded by tokens */
 }
 
+/* Dots at every place of texts long enough for the steps of eight, against the plain rule. */
+static void whole(void) {
+    struct rng rng = {7};
+    for (int round = 0; round < 20000; round++) {
+        uint8_t text[40];
+        size_t n = rng_below(&rng, sizeof text + 1), pairs = 0;
+        for (size_t i = 0; i < n; i++) text[i] = rng_below(&rng, 6) ? (uint8_t)rng_below(&rng, 256) : '.';
+        for (size_t i = 1; i < n; i++) pairs += text[i] == '.' && text[i - 1] == '.';
+        bool want = n > 0 && text[0] != '.' && text[n - 1] != '.' && pairs == 0;
+        CHECK_EQ(subject_whole(span_of(text, n)), want);
+    }
+}
+
 static void tokens(void) {
     CHECK_EQ(subject_tokens(SPAN_EMPTY), 0);
     CHECK_EQ(subject_tokens(SPAN_LIT("a")), 1);
@@ -179,5 +192,5 @@ static void random_bytes_keep_the_logic(void) {
     }
 }
 
-CHECK_MAIN(CASE(validity), CASE(bounds), CASE(tokens), CASE(matching), CASE(relations_match_brute_force),
-           CASE(random_bytes_keep_the_logic))
+CHECK_MAIN(CASE(validity), CASE(bounds), CASE(whole), CASE(tokens), CASE(matching),
+           CASE(relations_match_brute_force), CASE(random_bytes_keep_the_logic))

@@ -201,5 +201,33 @@ static void many_literals(void) {
     trie_deinit(&t); /* the leak checker sees to the rest */
 }
 
+static void literals_below_a_prefix(void) {
+    static const struct {
+        const char *pattern;
+        bool same;
+    } rows[] = {{"a.b.>", true},    {"a.*.>", true}, {"a.b.c.>", false}, {"a.b.*", false}, {"a.*.*", false},
+                {"*.b.c.*", false}, {">", true},     {"a.c.d.*", true},  {"b.>", true},    {"a.b", true}};
+    struct trie t;
+    struct trie_entry e;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        trie_init(&t, 3);
+        t.watched = SPAN_LIT("a.b.");
+        CHECK(trie_same_below(&t, SPAN_LIT("a.b.")));
+        CHECK_EQ(trie_insert(&t, span_str(rows[i].pattern), &e), ERR_OK);
+        CHECK_EQ(trie_same_below(&t, SPAN_LIT("a.b.")), rows[i].same);
+        CHECK_EQ(t.watched_count, 0);
+        trie_remove(&t, &e);
+        trie_deinit(&t);
+    }
+    trie_init(&t, 3);
+    t.watched = SPAN_LIT("a.b.");
+    CHECK_EQ(trie_insert(&t, SPAN_LIT("a.b.c"), &e), ERR_OK);
+    CHECK_EQ(t.watched_count, 1);
+    trie_remove(&t, &e);
+    CHECK_EQ(t.watched_count, 0);
+    trie_deinit(&t);
+}
+
 CHECK_MAIN(CASE(against_a_list), CASE(odd_literals), CASE(several_on_one_pattern),
-           CASE(the_pattern_is_copied), CASE(bad_patterns_are_refused), CASE(deep), CASE(many_literals))
+           CASE(the_pattern_is_copied), CASE(bad_patterns_are_refused), CASE(deep), CASE(many_literals),
+           CASE(literals_below_a_prefix))
