@@ -63,7 +63,9 @@
  * ATOMICITY  A frame is atomic. A batch larger than a frame carries REC_F_BATCH in each record,
  *            REC_F_BATCH_BEGIN too in the first and REC_F_BATCH_END too in the last; without its end it
  *            never existed. The records of a batch stand together: any other record between them ends it. An
- *            end whose header verifies is one, whatever its body says.
+ *            end whose header verifies is one, whatever its body says; and durable bytes that do not verify,
+ *            behind records of a batch, held its end when something else follows before a stop: another
+ *            record, or a frame without any that is not a FRAME_LAST.
  */
 #pragma once
 #include <stdint.h>

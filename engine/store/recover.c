@@ -292,6 +292,7 @@ static bool close_gap(struct recovery *r, size_t i, uint64_t off, uint64_t skipp
     uint64_t upto = all ? m - 1 : r->known;
     if (upto >= r->next) {
         if (skipped_from) stop_add(r, i, skipped_from, off);
+        replay_hole(&r->replay);
         if (r->stops_len) count_in(r, r->stops[0].seg); /* the log went on there */
         salvage_stops(r, upto, all);
         r->next = upto + 1;

@@ -1,6 +1,7 @@
 /* replay.c - see replay.h. The happy path is one apply a record. What is incomplete - a run of fragments
  * without its last, a batch without its end - is dropped without a word: it was never acknowledged, or its
- * damage was reported where it was found. Only memory can run out; that stops the recovery. */
+ * damage was reported where it was found. A batch counts all the same when its end was damaged for certain.
+ * Only memory can run out; that stops the recovery. */
 #include "store/replay.h"
 
 #include <stdlib.h>
@@ -59,6 +60,7 @@ static void apply(struct replay *y, const struct rec *r, uint64_t loc) {
 static void batch_drop(struct replay *y) {
     y->batch_used = 0;
     y->batch_seg = 0;
+    y->batch_hole = false;
 }
 
 static void batch_hold(struct replay *y, const struct rec *r, uint64_t loc) {
@@ -75,6 +77,7 @@ static void batch_hold(struct replay *y, const struct rec *r, uint64_t loc) {
         to += parts[i].n;
     }
     y->batch_used = at + need;
+    y->batch_hole = false;
     if (!y->batch_seg) y->batch_seg = loc_seg(loc), y->batch_stream = r->stream;
 }
 
@@ -97,12 +100,23 @@ static void batch_release(struct replay *y, uint64_t last_seg) {
     batch_drop(y);
 }
 
+/* Something else follows, and whoever writes a batch writes nothing else before its end. So the end lay in a
+ * hole if there is one; without, the batch was given up. */
+static void batch_over(struct replay *y, uint64_t segno) {
+    if (!y->batch_seg) return;
+    if (y->batch_hole)
+        batch_release(y, segno);
+    else
+        batch_drop(y);
+}
+
 static void deliver(struct replay *y, const struct rec *r, uint64_t loc) {
     must(r->kind != REC_FRAGMENT);
     bool part = r->kind == REC_MESSAGE; /* a copy that compaction made stands for itself */
     bool end = part && r->flags & REC_F_BATCH_END, inside = part && r->flags & REC_F_BATCH;
     bool begin = part && r->flags & REC_F_BATCH_BEGIN;
-    if (y->batch_seg && ((!end && !inside) || begin || r->stream != y->batch_stream)) batch_drop(y);
+    if (y->batch_seg && ((!end && !inside) || begin || r->stream != y->batch_stream))
+        batch_over(y, loc_seg(loc));
     if (inside && !end) {
         batch_hold(y, r, loc);
         return;
@@ -111,10 +125,12 @@ static void deliver(struct replay *y, const struct rec *r, uint64_t loc) {
     apply(y, r, loc);
 }
 
-/* A damaged record costs itself only: the others of its batch count when it was the last. */
+/* A damaged record costs itself only: the others of its batch count when it was the last. A piece of one does
+ * not say whether it was. */
 static void batch_end_damaged(struct replay *y, const struct rec *r, uint64_t segno) {
     must(r->payload.n == 0);
     bool end = r->kind == REC_MESSAGE && r->flags & REC_F_BATCH_END;
+    if (r->kind == REC_FRAGMENT) replay_hole(y);
     if (end && y->batch_seg && r->stream == y->batch_stream && !y->why) batch_release(y, segno);
 }
 
@@ -171,9 +187,23 @@ void replay_record(struct replay *y, const struct rec *r, uint64_t segno, uint64
     deliver(y, r, loc_of(segno, off));
 }
 
+void replay_hole(struct replay *y) {
+    must(!y->s->opened);
+    y->batch_hole = y->batch_seg > 0;
+}
+
+/* Nothing of the same life follows that would say whether a damaged end was one. Its sequences may have been
+ * given to others since: dropped, but not without a word. */
 void replay_break(struct replay *y) {
     must(!y->s->opened);
     run_drop(y);
+    struct seg *g = y->batch_hole ? seg_find(y->s, y->batch_seg) : NULL;
+    if (g) {
+        struct held h;
+        memcpy(&h, y->batch, sizeof h);
+        report_damage(y->s, g, loc_off(h.loc), y->batch_used, &h.rec,
+                      "a batch without its end, which damage may have taken; dropped");
+    }
     batch_drop(y);
 }
 
@@ -187,6 +217,9 @@ void replay_frame(struct replay *y, const uint8_t *p, const struct frame_header 
         must(state == REC_STATE_GOOD); /* the frame was found whole */
         replay_record(y, &r, segno, h->off + at);
     }
+    bool idle = h->records == 0 && h->flags & FRAME_CLOSING && !(h->flags & FRAME_LAST);
+    if (idle)
+        batch_over(y, segno); /* its writer had nothing left to write; a recovery closes with a last one */
 }
 
 /* Good records between from and to count; calls bad() for each stretch that is none. */
@@ -200,6 +233,7 @@ static void salvage(struct replay *y, const uint8_t *p, size_t from, size_t to, 
             at += REC_ALIGN;
             continue;
         }
+        if (at > bad) replay_hole(y);
         if (each && at > bad)
             report_damage(y->s, g, off + bad, at - bad, NULL, "records whose headers do not verify");
         if (state == REC_STATE_GOOD)
@@ -211,6 +245,7 @@ static void salvage(struct replay *y, const uint8_t *p, size_t from, size_t to, 
         at += size;
         bad = at;
     }
+    if (to > bad) replay_hole(y);
     if (each && to > bad)
         report_damage(y->s, g, off + bad, to - bad, NULL, "records whose headers do not verify");
 }

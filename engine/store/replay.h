@@ -17,13 +17,16 @@ struct replay {
     size_t batch_cap, batch_used;
     uint64_t batch_seg; /* where it begins; 0: none */
     uint32_t batch_stream;
-    enum err why; /* out of memory */
+    bool batch_hole; /* durable bytes that do not verify lie directly behind what is held */
+    enum err why;    /* out of memory */
 };
 
 void replay_init(struct replay *y, struct store *s);
 void replay_deinit(struct replay *y);
 /* One good record at its place. */
 void replay_record(struct replay *y, const struct rec *r, uint64_t segno, uint64_t off);
+/* Durable bytes are missing here. */
+void replay_hole(struct replay *y);
 /* Writing stopped here and went on elsewhere: what is incomplete never existed. */
 void replay_break(struct replay *y);
 

@@ -94,7 +94,8 @@ enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64
                       uint64_t *frame) MUST_USE;
 
 /* Room for a batch: `count` records of `bytes` in all (rec_size), appended directly behind this call, are all
- * taken and lie in one segment. ERR_FULL, ERR_NOSPC and the like, ERR_FAILED as above; ERR_LIMIT: larger than
+ * taken and lie in one segment. A batch is begun in no other way, and nothing else is appended before its end:
+ * recovery relies on it. ERR_FULL, ERR_NOSPC and the like, ERR_FAILED as above; ERR_LIMIT: larger than
  * STORE_BATCH_MAX. */
 enum { STORE_BATCH_MAX = 48 << 20 };
 enum err store_reserve(struct store *s, size_t bytes, size_t count) MUST_USE;

@@ -182,7 +182,7 @@ static void batch_ended(struct life *l) {
     for (uint64_t i = m->count; i > 0 && model_at(m, i)->batch == batch; i--) model_at(m, i)->frame = frame;
 }
 
-/* A batch; room for it is asked for first, mostly. Without that it may be given up half way: then it never
+/* A batch; room for it is asked for first. A log that fails half way leaves it without an end: it never
  * existed. */
 static void do_batch(struct life *l) {
     struct model *m = &l->model;
@@ -193,8 +193,7 @@ static void do_batch(struct life *l) {
         sizes[i] = (uint32_t)some_size(l);
         bytes += rec_size(24, 0, sizes[i]); /* the subject takes less */
     }
-    bool reserve = chance(l, 70);
-    if (reserve && store_reserve(l->s, bytes, count)) return;
+    if (store_reserve(l->s, bytes, count)) return;
     m->batches++;
     for (uint64_t i = 0; i < count; i++) {
         struct entry e = {.kind = REC_MESSAGE,
@@ -211,7 +210,7 @@ static void do_batch(struct life *l) {
         }
         model_at(m, m->count)->frame = 0; /* not promised before the end */
     }
-    if (reserve) model_fail("a batch did not fit the room reserved for it");
+    if (!l->failed) model_fail("a batch did not fit the room reserved for it");
     for (uint64_t i = first; i <= m->count; i++) {
         declare_dead(l, i);
         model_at(m, i)->fate = ENTRY_LOST;
@@ -378,6 +377,18 @@ static bool leads_a_frame(struct life *l, const char *path, uint64_t off) {
            h.magic == FRAME_MAGIC && h.off == off - sizeof h;
 }
 
+/* The header of a batch's end may be damaged only where something follows that says it was one. */
+static bool followed(struct model *m, uint64_t id) {
+    if (id == m->count) return false;
+    const struct entry *e = model_at(m, id), *next = model_at(m, id + 1);
+    return next->fate == ENTRY_KEPT && !next->damaged && next->loc >> 32 == e->loc >> 32;
+}
+
+static bool behind_a_damaged_end(struct model *m, uint64_t id) {
+    const struct entry *e = model_at(m, id > 1 ? id - 1 : id);
+    return e->damaged && e->flags & REC_F_BATCH_END;
+}
+
 /* Flips a bit of a record that was found by the last recovery; it and nothing else may be lost by that. */
 static void damage(struct life *l) {
     struct model *m = &l->model;
@@ -387,6 +398,7 @@ static void damage(struct life *l) {
         struct entry *e = model_at(m, id);
         if (e->kind != REC_MESSAGE || e->fate != ENTRY_KEPT || e->dead || e->killer || e->damaged) continue;
         if (e->batch && (e->size < 8 || e->size > 3000)) continue;
+        if (behind_a_damaged_end(m, id)) continue;
         if (!file_of(l, e->loc >> 32, path)) continue;
         struct rec r = model_rec(m, id);
         uint64_t size = sizeof(struct rec_header) + r.subject.n;
@@ -394,7 +406,7 @@ static void damage(struct life *l) {
         uint64_t off = (e->loc & UINT32_MAX) * REC_ALIGN;
         if (chance(l, 80)) {
             e->damaged = true;
-            uint64_t skip = e->batch ? sizeof(struct rec_header) : 0; /* an end must still be known as one */
+            uint64_t skip = e->flags & REC_F_BATCH_END && !followed(m, id) ? sizeof(struct rec_header) : 0;
             sim_disk_rot(l->disk, path, off + skip + below(l, size - skip), (uint8_t)(1 << below(l, 8)));
         } else if (chance(l, 50)) {
             sim_disk_rot(l->disk, path, below(l, 2) * SEG_HEADER_COPY + below(l, sizeof(struct seg_header)),

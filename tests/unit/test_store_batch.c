@@ -151,5 +151,87 @@ static void damage_in_a_batch_costs_one_record(void) {
     }
 }
 
+enum follows { A_RECORD, A_BATCH, AN_IDLE_FRAME, A_SEGMENT, FOLLOWS };
+
+/* Not even the header of the damaged record reads: the others count when anything follows that shows the end
+ * to have been there. */
+static void an_unreadable_end_counts_when_something_follows(void) {
+    enum { COUNT = 5 };
+    for (size_t hurt = 0; hurt < COUNT; hurt++) {
+        for (int what = 0; what < FOLLOWS; what++) {
+            struct fixture *f = fix_new(IO_POSIX);
+            f->cfg.frame_max = 8192;
+            f->cfg.seg_min = f->cfg.seg_max = 256 << 10;
+            fix_open(f);
+            size_t sizes[COUNT] = {300, 300, 300, 300, 20000 * (hurt % 2) + 300}, many[12];
+            uint64_t locs[COUNT], frame = put_batch(f, 1, sizes, COUNT, locs), more = 0;
+            fix_wait_durable(f, frame);
+            for (size_t i = 0; i < 12; i++) many[i] = 20000;
+            struct rec r = make(2, 100, 50);
+            if (what == A_RECORD) frame = fix_append(f, &r, STORE_FORCE, &frame), more = 1;
+            if (what == A_BATCH) frame = put_batch(f, COUNT + 1, sizes, 2, NULL), more = 2;
+            if (what == A_SEGMENT) frame = put_batch(f, COUNT + 1, many, 12, NULL), more = 12;
+            for (int i = 0; i < 60; i++) fix_turn(f); /* an idle frame follows in any case, but not first */
+            fix_kill(f);
+            fix_rot(f, 0, loc_off(locs[hurt]) + 9);
+            for (int opens = 0; opens < 2; opens++) {
+                fix_open(f);
+                CHECK_EQ(f->seen_len, COUNT - 1 + more);
+                CHECK(f->damage_len > 0);
+                for (size_t i = 0; i < f->seen_len; i++) CHECK(f->seen[i].right);
+                fix_kill(f);
+            }
+            fix_end(f);
+        }
+    }
+}
+
+/* A stop directly behind it: the end may have been there or not, and what came later may have its sequences.
+ */
+static void an_unreadable_end_at_a_stop_is_told(void) {
+    struct fixture *f = fix_new(IO_POSIX);
+    fix_open(f);
+    size_t sizes[3] = {300, 300, 300};
+    uint64_t locs[3], frame = put_batch(f, 1, sizes, 3, locs);
+    while (store_durable(f->s) < frame) { /* no time for an idle frame */
+        store_commit(f->s);
+        io_tick(f->io, 0);
+    }
+    fix_kill(f);
+    fix_open(f);
+    CHECK_EQ(f->seen_len, 3);
+    struct rec r = make(1, 4, 300);
+    fix_append(f, &r, STORE_FORCE, &frame);
+    fix_wait_durable(f, frame);
+    fix_kill(f);
+    fix_rot(f, 0, loc_off(locs[2]) + 9);
+    fix_open(f);
+    CHECK_EQ(f->seen_len, 1);
+    CHECK_EQ(f->damage_len, 2);
+    CHECK(f->damage[1].stream == 1 && f->damage[1].seq == 1);
+    CHECK(strstr(f->damage[1].what, "batch") != NULL);
+    fix_end(f);
+}
+
+/* Without damage what has no end was given up, whatever follows. */
+static void no_hole_no_end(void) {
+    struct fixture *f = fix_new(IO_POSIX);
+    fix_open(f);
+    uint64_t frame = 0;
+    for (uint64_t i = 0; i < 3; i++) {
+        struct rec r = make(1, 1 + i, 100);
+        r.flags = i < 2 ? batch_flags(i, 99) : 0;
+        fix_append(f, &r, STORE_FORCE, &frame);
+    }
+    fix_wait_durable(f, frame);
+    fix_kill(f);
+    fix_open(f);
+    CHECK_EQ(f->seen_len, 1);
+    CHECK_EQ(f->damage_len, 0);
+    fix_end(f);
+}
+
 CHECK_MAIN(CASE(what_is_reserved_is_enough), CASE(too_large_is_refused), CASE(a_cut_batch_never_existed),
-           CASE(a_new_batch_drops_an_open_one), CASE(damage_in_a_batch_costs_one_record))
+           CASE(a_new_batch_drops_an_open_one), CASE(damage_in_a_batch_costs_one_record),
+           CASE(an_unreadable_end_counts_when_something_follows), CASE(an_unreadable_end_at_a_stop_is_told),
+           CASE(no_hole_no_end))
