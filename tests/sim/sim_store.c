@@ -162,7 +162,9 @@ static bool append(struct life *l, struct entry *e, unsigned how) {
     uint64_t loc, frame;
     enum err err = store_append(l->s, &r, how, &loc, &frame);
     if (err) {
-        if (err != ERR_FULL && err != ERR_NOSPC && err != ERR_FAILED) model_fail("append: %s", err_text(err));
+        bool faulty = err == ERR_IO && (l->faults || sim_io_dead(l->io)); /* no segment can be made */
+        if (err != ERR_FULL && err != ERR_NOSPC && err != ERR_FAILED && !faulty)
+            model_fail("append: %s", err_text(err));
         if (err == ERR_FAILED && !l->failed) model_fail("append failed without a word");
         m->count--;
         return false;
