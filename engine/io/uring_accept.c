@@ -34,7 +34,7 @@ static int watch_open(int listener) {
 
 void uring_prepare_accept(struct io_op *op, struct io_uring_sqe *sqe) {
     must(op->kind == IO_OP_ACCEPT);
-    if (op->priv_word[W_WATCH] == 0) op->priv_word[W_WATCH] = (uint64_t)(watch_open(op->fd) + 1);
+    if (op->priv_word[W_WATCH] == 0) op->priv_word[W_WATCH] = (uint64_t)watch_open(op->fd) + 1; /* 0: none */
     /* Without a descriptor for the watch the listener itself is polled: an error is then found by accept. */
     int fd = op->priv_word[W_WATCH] ? (int)op->priv_word[W_WATCH] - 1 : op->fd;
     io_uring_prep_poll_add(sqe, fd, POLLIN);

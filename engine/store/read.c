@@ -201,6 +201,7 @@ static struct gather *gather_take(struct store *s) {
 
 static bool gather_begin(struct gather *t, uint64_t loc, const struct rec *first) {
     struct frag_header h;
+    must(first != NULL); /* who has none has found it begun */
     if (first->payload.n < sizeof h) return false;
     memcpy(&h, first->payload.p, sizeof h);
     if (h.offset != 0 || h.total > REC_SIZE_MAX || (uint64_t)h.subject_size + h.hdr_size > h.total)

@@ -232,6 +232,8 @@ static enum err copy_config(struct consumer_image *img, struct mr_consumer_confi
     c->backoff_ns = steps;
     c->filters = filters;
     e = consumer_conf_copy(&img->conf, c);
+    c->backoff_ns = NULL;
+    c->filters = NULL;
     free(filters);
     return e == ERR_INVAL ? ERR_CORRUPT : e;
 }

@@ -39,7 +39,7 @@ bool signals_install(struct server *sv) {
 static void on_bytes(struct io_op *op, int64_t res) {
     struct server *sv = container_of(op, struct server, signals);
     for (int64_t i = 0; i < res; i++) {
-        int number = ((const char *)op->buf)[i];
+        int number = ((const uint8_t *)op->buf)[i];
         switch (number) {
         case SIGINT:
         case SIGTERM:
