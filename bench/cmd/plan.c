@@ -34,15 +34,15 @@ static void read_version(const char *program, char *out, size_t room) {
 static void describe_mode(struct target *t) {
     if (t->mode[0]) return;
     if (!t->program[0])
-        snprintf(t->mode, sizeof t->mode, "runs already, durability as configured there");
+        snprintf(t->mode, sizeof t->mode, "as configured there");
     else if (t->sync_interval[0])
         snprintf(t->mode, sizeof t->mode, "sync_interval %s", t->sync_interval);
     else if (strstr(t->version, "nats-server"))
-        snprintf(t->mode, sizeof t->mode, "acknowledges before the sync (its default)");
+        snprintf(t->mode, sizeof t->mode, "before the sync (default)");
     else if (strstr(t->version, "illrace"))
-        snprintf(t->mode, sizeof t->mode, "durable (its default)");
+        snprintf(t->mode, sizeof t->mode, "on disk (default)");
     else
-        snprintf(t->mode, sizeof t->mode, "its default");
+        snprintf(t->mode, sizeof t->mode, "default");
 }
 
 static void learn_server(struct plan *p, struct target *t) {

@@ -25,7 +25,8 @@ static const char style[] =
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}"
     "th,td{padding:5px 6px;border-bottom:1px solid "
     "var(--line);text-align:right;white-space:nowrap;vertical-align:top;"
-    "font-variant-numeric:tabular-nums}th{color:var(--dim);font-weight:600;vertical-align:bottom}"
+    "font-variant-numeric:tabular-nums}th{color:var(--dim);font-weight:600;vertical-align:bottom;white-space:"
+    "normal}"
     "th:first-child,td:first-child,td.void{text-align:left}td:first-child{white-space:normal;min-width:150px}"
     "td "
     "small{display:block;white-space:normal;color:var(--dim);font-size:11.5px}td.first{font-weight:650}tr."
@@ -187,11 +188,11 @@ static void put_table(FILE *f, const struct report *r) {
     fputs("</tbody></table></div>\n", f);
 }
 
-static void put_ratio(FILE *f, const struct cell *a, const struct cell *b, enum figure figure) {
+static void put_ratio(FILE *f, const struct row *row, size_t server, enum figure figure) {
+    const struct cell *a = &row->cells[0], *b = &row->cells[server];
     struct summary sa = cell_summary(a, figure), sb = cell_summary(b, figure);
     struct ratio ratio = ratio_of(&sa, &sb);
-    bool late = figure >= FIG_P50 && figure <= FIG_MAX && (cell_behind(a) || cell_behind(b));
-    if (isnan(ratio.ratio) || late) {
+    if (isnan(ratio.ratio) || !row_comparable(row, 0, server, figure)) {
         fputs("<td></td>", f);
         return;
     }
@@ -223,7 +224,7 @@ static void put_comparisons(FILE *f, const struct report *r) {
         for (size_t s = 1; s < r->servers_n; s++) {
             if (row->cells[s].rounds_n == 0 || cell_void(&row->cells[s], NULL)) continue;
             put_server(f, r, row, s, false);
-            for (size_t k = 0; k < COMPARED; k++) put_ratio(f, &row->cells[0], &row->cells[s], compared[k]);
+            for (size_t k = 0; k < COMPARED; k++) put_ratio(f, row, s, compared[k]);
             fputs("</tr>\n", f);
         }
     }

@@ -195,7 +195,7 @@ static void draw_ratios(FILE *f, const struct report *r, enum figure figure) {
             const struct cell *one = &r->rows[i].cells[0], *other = &r->rows[i].cells[s];
             struct summary a = cell_summary(one, figure), b = cell_summary(other, figure);
             struct ratio ratio = ratio_of(&a, &b);
-            if (isnan(ratio.ratio) || cell_void(one, NULL) || cell_void(other, NULL)) continue;
+            if (isnan(ratio.ratio) || !row_comparable(&r->rows[i], 0, s, figure)) continue;
             bars[n] = (struct chart_bar){
                 .colour = (int)s, .value = ratio.ratio, .min = ratio.min, .max = ratio.max};
             if (r->servers_n > 2)

@@ -127,7 +127,7 @@ static void add_comparison(struct writer *w, yyjson_mut_val *all, const struct r
     for (enum figure f = 0; f < FIG_COUNT; f++) {
         struct summary a = cell_summary(&row->cells[0], f), b = cell_summary(&row->cells[server], f);
         struct ratio r = ratio_of(&a, &b);
-        if (figure_info[f].better == 0 || isnan(r.ratio)) continue;
+        if (isnan(r.ratio) || !row_comparable(row, 0, server, f)) continue;
         yyjson_mut_val *v = yyjson_mut_arr_add_obj(w->doc, all);
         yyjson_mut_obj_add_str(w->doc, v, "figure", figure_info[f].key);
         yyjson_mut_obj_add_strcpy(w->doc, v, "server", w->report->servers[server].label);

@@ -107,6 +107,13 @@ bool row_has(const struct row *row, size_t servers_n, enum figure f) {
     return false;
 }
 
+bool row_comparable(const struct row *row, size_t a, size_t b, enum figure f) {
+    bool latency = f >= FIG_P50 && f <= FIG_MAX, rate = f == FIG_RATE || f == FIG_MBS;
+    if (cell_void(&row->cells[a], NULL) || cell_void(&row->cells[b], NULL)) return false;
+    if (figure_info[f].better == 0 || (rate && row->rate > 0)) return false;
+    return !latency || (!cell_behind(&row->cells[a]) && !cell_behind(&row->cells[b]));
+}
+
 bool report_void(const struct report *r) {
     for (size_t i = 0; i < r->rows_n; i++) {
         for (size_t s = 0; s < r->servers_n; s++) {

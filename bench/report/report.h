@@ -67,7 +67,7 @@ struct cell {
 struct row {
     char name[40], command[16], title[160], mode[64]; /* mode: durability, where the row decides it */
     double rate;                                      /* open loop: offered */
-    enum figure headline; /* what the work is about, beside CPU */
+    enum figure headline;                             /* what the work is about, beside CPU */
     struct cell cells[SERVERS_MAX];
 };
 
@@ -105,6 +105,9 @@ bool cell_void(const struct cell *c, const char **why);
 bool cell_behind(const struct cell *c);
 bool row_has(const struct row *row, size_t servers_n, enum figure f);
 bool report_void(const struct report *r);
+/* Two servers may be compared by this figure: both kept up where latencies are concerned, and a rate was not
+ * given. */
+bool row_comparable(const struct row *row, size_t a, size_t b, enum figure f);
 
 /* Writers. False when the file cannot be written. */
 void report_text_head(const struct report *r, FILE *out);

@@ -72,9 +72,7 @@ static void print_ratios(const struct report *r, const struct row *row, FILE *ou
                            b = cell_summary(&row->cells[s], compared[i]);
             struct ratio ratio = ratio_of(&a, &b);
             char text[120];
-            bool late = compared[i] >= FIG_P50 && compared[i] <= FIG_MAX &&
-                        (cell_behind(&row->cells[0]) || cell_behind(&row->cells[s]));
-            if (isnan(ratio.ratio) || late) continue;
+            if (isnan(ratio.ratio) || !row_comparable(row, 0, s, compared[i])) continue;
             if (!any) fprintf(out, "  %s to %s: ", r->servers[s].label, r->servers[0].label);
             fprintf(out, "%s%s %s", any ? "; " : "", figure_info[compared[i]].title,
                     ratio_text(&ratio, text, sizeof text));

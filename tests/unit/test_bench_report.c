@@ -232,6 +232,23 @@ static void families_share_a_drawing(void) {
     report_close(r);
 }
 
+static void only_what_is_comparable_is_compared(void) {
+    struct report *r = sample();
+    struct row *row = &r->rows[0];
+    CHECK(row_comparable(row, 0, 1, FIG_CPU) && row_comparable(row, 0, 1, FIG_RATE) &&
+          row_comparable(row, 0, 1, FIG_P99));
+    CHECK(!row_comparable(row, 0, 1, FIG_LOAD));
+    row->rate = 1000;
+    CHECK(row_comparable(row, 0, 1, FIG_CPU) && !row_comparable(row, 0, 1, FIG_RATE) &&
+          row_comparable(row, 0, 1, FIG_P99));
+    row->cells[1].rounds[0].behind = true;
+    CHECK(row_comparable(row, 0, 1, FIG_CPU) && !row_comparable(row, 0, 1, FIG_P99) &&
+          !row_comparable(row, 0, 1, FIG_MAX));
+    row->cells[0].rounds[2].valid = false;
+    CHECK(!row_comparable(row, 0, 1, FIG_CPU));
+    report_close(r);
+}
+
 static void tables_for_a_readme(void) {
     struct report *r = sample();
     make_path();
@@ -276,4 +293,5 @@ static void numbers_for_readers(void) {
 CHECK_MAIN(CASE(json_parses_and_holds_everything), CASE(json_reads_back),
            CASE(csv_has_the_same_fields_in_each_line), CASE(the_page_needs_nothing_from_outside),
            CASE(the_page_is_balanced), CASE(a_void_round_gives_no_figures), CASE(families_share_a_drawing),
-           CASE(tables_for_a_readme), CASE(empty_reports_are_written_too), CASE(numbers_for_readers))
+           CASE(only_what_is_comparable_is_compared), CASE(tables_for_a_readme),
+           CASE(empty_reports_are_written_too), CASE(numbers_for_readers))
