@@ -2,9 +2,9 @@
  *
  * Happy path: a full record (REC_STREAM, REC_CONSUMER) sets what is known, the records behind it change it.
  * Records of a stream may come before its first full record, because older full records are recycled: they
- * are kept in a blank stream. What is still blank when the log ends belonged to a stream that was deleted, or
- * whose only full record is damaged; it is dropped, with a line in the log if messages go with it. A damaged
- * message counts as lost and is named in one line. Age limits are applied last. */
+ * are kept in a blank stream. What is still blank when the log ends has no messages and is dropped, or its
+ * full records are damaged: then it is not served, but its messages keep their place on disk and a line in
+ * the log says so. A damaged message counts as lost and is named in one line. Age limits are applied last. */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -233,16 +233,32 @@ static void name_all_damage(struct mr_shard *sh) {
 
 /* --- the end of the log --- */
 
-static void drop_blank(struct mr_stream *s) {
+static bool first_subject(void *ctx, struct mr_bytes subject, uint64_t msgs, uint64_t first, uint64_t last) {
+    must(msgs > 0 && first <= last);
+    *(struct mr_bytes *)ctx = subject;
+    return false;
+}
+
+/* Its messages stay: it remains one of the log's streams, which a directory names, without a name of its own.
+ */
+static void finish_blank(struct mr_stream *s) {
     must(s->name.n == 0);
     must(s->st.blank);
     struct mr_stream_state st;
+    struct mr_bytes subject = {0};
     stream_state(&s->st, &st);
-    if (st.msgs)
-        env_log(s->shard->env, MR_LOG_WARN,
-                "log-%04x: %llu messages of stream %u, which has no configuration: dropped", s->log->index,
-                (unsigned long long)st.msgs, s->number);
-    mrs_drop(s);
+    if (st.msgs == 0) {
+        mrs_drop(s);
+        return;
+    }
+    stream_subjects(&s->st, SPAN_EMPTY, first_subject, &subject);
+    env_log(
+        s->shard->env, MR_LOG_ERROR,
+        "log-%04x: stream %u IS LOST: no copy of its configuration can be read. Its %llu messages, sequences "
+        "%llu to %llu, the first subject being \"%.*s\", stay on disk and are not served",
+        s->log->index, s->number, (unsigned long long)st.msgs, (unsigned long long)st.first_seq,
+        (unsigned long long)st.last_seq, (int)subject.n, subject.n ? (const char *)subject.p : "");
+    s->shard->damaged++;
 }
 
 /* A deleted stream whose REC_STREAM_GONE is damaged, under a name that was used again. */
@@ -312,7 +328,7 @@ enum err recover_finish(struct mr_shard *sh) {
     enum err e = ERR_OK;
     for (size_t i = 0; i < total && !e; i++) {
         if (all[i]->st.blank) {
-            drop_blank(all[i]);
+            finish_blank(all[i]);
         } else {
             e = finish_stream(all[i], now);
         }

@@ -89,6 +89,7 @@ static enum err write_directory(struct shard_log *l) {
 static enum err rewrite_stream(struct mr_stream *s, uint64_t segno, size_t *bytes) {
     must(s->log && s->log->rewrite_segno == segno);
     enum err e = ERR_OK;
+    if (s->st.blank) return ERR_OK; /* all that is known of it are messages */
     if (s->full_segno <= segno || s->dead_segno <= segno) {
         e = mrs_log_full(s);
         *bytes += s->shard->buf.n;

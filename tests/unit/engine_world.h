@@ -29,6 +29,7 @@ static struct world {
     bool in_call; /* inside a call into the engine: callbacks must not happen */
     void (*on_done_more)(const struct mr_done *d);
     void (*on_ready_more)(struct mr_consumer *c);
+    void (*log)(void *ctx, enum mr_log_level level, const char *text); /* instead of note_log */
 } w;
 
 static void world_on_done(void *ctx, const struct mr_done *done, size_t count) {
@@ -63,7 +64,7 @@ __attribute__((unused)) static void world_open(uint32_t shards) {
     w.cfg.size = sizeof w.cfg;
     w.cfg.path = w.dir[0] ? w.dir : NULL;
     w.cfg.shards = shards;
-    w.cfg.log = note_log;
+    w.cfg.log = w.log ? w.log : note_log;
     w.done_count = w.ready_count = 0;
     const char *why = NULL;
     CHECK_EQ(io_open(&w.io, &(struct io_config){.backend = w.backend}, &why), ERR_OK);

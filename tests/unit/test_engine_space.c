@@ -235,6 +235,51 @@ static void one_copy_of_a_configuration_is_enough(void) {
     }
 }
 
+static void keep_lost_line(void *ctx, enum mr_log_level level, const char *text) {
+    (void)ctx;
+    if (level == MR_LOG_ERROR && strstr(text, "IS LOST"))
+        snprintf(damage_line, sizeof damage_line, "%s", text);
+}
+
+/* Without any copy the stream is not served, which is said; its messages wait on disk for better days, here
+ * the return of what was damaged. */
+static void a_lost_configuration_keeps_the_messages(void) {
+    world_small_segments();
+    struct mr_stream_config cfg = stream_config("S");
+    cfg.extra = str("stream-configuration");
+    struct mr_stream *s;
+    CHECK_EQ(mr_stream_create(w.sh, &cfg, io_wall(w.io), &s), MR_OK);
+    for (int i = 0; i < 50; i++) store(s, "orders.eu", "kept");
+    CHECK_EQ(mr_stream_delete(stream_new("G")), MR_OK); /* so that a directory is written */
+    settle();
+    world_close();
+    CHECK_EQ(damage("stream-configuration", 9), 2);
+    damage_line[0] = 0;
+    w.log = keep_lost_line;
+    world_open(1);
+    CHECK(strstr(damage_line, "50 messages, sequences 1 to 50") != NULL);
+    CHECK(strstr(damage_line, "orders.eu") != NULL);
+    CHECK(mr_stream_find(w.sh, str("S")) == NULL);
+    struct mr_shard_stats stats;
+    mr_shard_stats(w.sh, &stats);
+    CHECK(stats.damaged_records > 0);
+    for (int round = 0; round < 3; round++) {
+        struct mr_stream *r = round ? stream_old("R") : ring("R", 3);
+        w.done_count = 0;
+        fill(r, 200); /* 6 MB through */
+        damage_line[0] = 0;
+        world_reopen(1);
+        CHECK(strstr(damage_line, "50 messages") != NULL);
+    }
+    CHECK(disk_bytes() < 10 << 20);
+    world_close();
+    CHECK_EQ(damage("rtream-configuration", 9), 2); /* the same bits back */
+    world_open(1);
+    for (uint64_t seq = 1; seq <= 50; seq++) check_msg(stream_old("S"), seq, "orders.eu", "kept");
+    w.log = NULL;
+    world_close();
+}
+
 CHECK_MAIN(CASE(space_comes_back), CASE(numbers_of_deleted_streams_are_not_used_again),
            CASE(ids_survive_their_segment), CASE(a_damaged_message_costs_itself), CASE(damage_is_named),
-           CASE(one_copy_of_a_configuration_is_enough))
+           CASE(one_copy_of_a_configuration_is_enough), CASE(a_lost_configuration_keeps_the_messages))
