@@ -26,7 +26,7 @@ enum {
     LOAD = 1 << CMD_THROUGHPUT | 1 << CMD_LATENCY | 1 << CMD_STORAGE | 1 << CMD_CONSUME | 1 << CMD_FANOUT |
            1 << CMD_REQUEST,
     RUNS = LOAD | 1 << CMD_SUITE,
-    STORED = 1 << CMD_THROUGHPUT | 1 << CMD_LATENCY | 1 << CMD_STORAGE | 1 << CMD_CONSUME,
+    STORED = 1 << CMD_THROUGHPUT | 1 << CMD_LATENCY | 1 << CMD_CONSUME,
     ALL = (1 << CMD_COUNT) - 1
 };
 
@@ -185,7 +185,7 @@ static bool set_on(struct options *o, const char *value) {
     static const char *const names[] = {"file", "memory", "core", "request"};
     for (int i = 0; i < 4; i++) {
         if (strcmp(value, names[i]) != 0) continue;
-        bool stream_only = o->command == CMD_CONSUME || o->command == CMD_STORAGE;
+        bool stream_only = o->command == CMD_CONSUME;
         o->on = i;
         return i <= ON_MEMORY || (i == ON_CORE && !stream_only) || o->command == CMD_LATENCY;
     }
@@ -269,7 +269,6 @@ bool options_parse_more(struct options *o, int argc, char **argv, char *why, siz
     if (o->help) return true;
     size_t files = c == CMD_COMPARE ? 2 : c == CMD_SUITE ? 1 : o->files_n;
     if (o->files_n != files) return fail(why, room, "a file is missing for", commands[c]);
-    if (o->per_subject && o->subjects * o->streams == 1) return true;
     if (o->size < 16 && (c == CMD_LATENCY || (c == CMD_CONSUME && o->rates_n)) && o->on == ON_CORE)
         return fail(why, room, "latency is carried in the message", "--size must be 16 at least");
     return true;

@@ -64,8 +64,8 @@ static void on_message(void *ctx, struct conn *conn, const struct incoming *m, u
     }
     const struct payload *p = &l->lane->run->payload;
     if (!payload_get(p, m->payload, &tag, &at) || (p->size >= PAYLOAD_TAG && tag != l->slots[i].tag)) {
-        lane_void(l->lane, "an answer does not hold what was asked (%zu bytes, %.40s)", m->payload.n,
-                  m->header.n ? (const char *)m->header.p : "");
+        lane_void(l->lane, "an answer does not hold what was asked (%zu bytes, %.*s)", m->payload.n,
+                  (int)(m->header.n < 40 ? m->header.n : 40), (const char *)m->header.p);
         return;
     }
     l->slots[i].busy = false;

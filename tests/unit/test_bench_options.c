@@ -92,6 +92,7 @@ static void what_is_not_known_is_refused_by_name(void) {
     refused("throughput --on request", "--on");
     refused("consume --on core", "--on");
     refused("throughput --on disk", "disk");
+    refused("storage --on memory", "storage has no option --on");
     refused("throughput --trust=yes", "takes no value");
     refused("throughput extra", "extra");
     refused("throughput -x", "-x");
