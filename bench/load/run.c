@@ -62,7 +62,8 @@ static uint32_t share(uint32_t count, uint32_t lanes, uint32_t lane) {
 static uint64_t series_slot_ns(const struct work *w) {
     uint64_t ns = w->duration_ns / SERIES_SLOTS;
     if (w->messages)
-        ns = w->rate > 0 ? (uint64_t)((double)w->messages / w->rate * 1e9 / SERIES_SLOTS) : NS_PER_S / 4;
+        ns = w->rate > 0 ? (uint64_t)((double)w->messages / w->rate * (1e9 / (double)SERIES_SLOTS))
+                         : NS_PER_S / 4;
     return ns > 0 ? ns : 1;
 }
 

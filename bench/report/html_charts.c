@@ -136,7 +136,7 @@ static void draw_by_row(FILE *f, const struct report *r) {
 }
 
 static void draw_sweep(FILE *f, const struct report *r) {
-    struct chart_line lines[2 * SERVERS_MAX];
+    struct chart_line lines[2 * SERVERS_MAX] = {0};
     struct chart_axis x = {"messages a second offered", true, 0, NULL, NULL},
                       y = {"latency, µs", true, 0, NULL, NULL};
     size_t at = 0;
