@@ -119,10 +119,12 @@ static void publish(struct conn *c, const struct op *op) {
         return;
     }
     if (c->opts.verbose) conn_ok(c);
+    if (op->msg.hdr.n && conn_is_trace_only(op->msg.hdr)) return;
     struct route_msg m = {.msg = op->msg, .cid = c->cid, .no_echo = !c->opts.echo};
     cs->stuck = false;
     size_t took = route_publish(cs->route, &m);
     if (!list_empty(&cs->retired)) conns_reap_subs(cs);
+    if (op->msg.subject.p[0] == '$' && conn_user_info(c, &op->msg)) took++;
     if (took == 0 && op->msg.reply.n && c->opts.no_responders) no_responders(c, &op->msg);
     if (c->phase != CONN_OPEN) return;
     if (!(m.congested || (cs->stuck && !c->paused_once))) {

@@ -136,6 +136,10 @@ void conn_sub_retire(struct conn_sub *s);
 void conns_reap_subs(struct conns *cs);
 bool conn_deliver(struct sink *sink, struct sub *sub, struct route_msg *m);
 
+/* special.c. conn_user_info: true when m is that request; it was answered */
+bool conn_is_trace_only(struct span hdr);
+bool conn_user_info(struct conn *c, const struct msg *m);
+
 /* close.c */
 void conns_reap(struct conns *cs);
 void conn_advance(struct conn *c);

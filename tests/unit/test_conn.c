@@ -75,6 +75,10 @@ static const struct transcript {
      HI "HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n" PONG},
     {"headers and reply", C0 "SUB a 1\r\nHPUB a r 12 12\r\nNATS/1.0\r\n\r\n\r\nPING\r\n",
      HI "HMSG a 1 r 12 12\r\nNATS/1.0\r\n\r\n\r\n" PONG},
+    {"a message that only wants to be traced is not delivered",
+     C0 "SUB a 1\r\nHPUB a 55 55\r\nNATS/1.0\r\nNats-Trace-Dest: t\r\nNats-Trace-Only: true\r\n\r\n"
+        "\r\nHPUB a 32 33\r\nNATS/1.0\r\nNats-Trace-Only: 1\r\n\r\nx\r\nPING\r\n",
+     HI "HMSG a 1 32 33\r\nNATS/1.0\r\nNats-Trace-Only: 1\r\n\r\nx\r\n" PONG},
     {"headers not enabled", Q0 "HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPING\r\n", HI "<EOF>"},
     {"queue group of the server", C0 "SUB a _sys_ 1\r\nPING\r\n",
      HI VIOLATION("Subscription to \"a\" using queue \"_sys_\"") PONG},

@@ -34,6 +34,25 @@ static void info_fields(void) {
     host_close(&h);
 }
 
+/* Who am I? As the nats tool asks. */
+static void user_info(void) {
+    struct host h;
+    struct client c;
+    host_defaults(&h);
+    host_open(&h);
+    start(&c, &h, 7, QUIET "SUB r 1\r\n");
+    client_say(&c, "PUB $SYS.REQ.USER.INFO r 0\r\n\r\nPUB $SYS.REQ.USER.INFO 0\r\n\r\nPING\r\n");
+    CHECK(strncmp(client_text(&c), "MSG r 1 ", 8) == 0);
+    CHECK(strstr(client_text(&c),
+                 "\r\n{\"server\":{\"name\":\"test\",\"host\":\"127.0.0.1\",\"id\":\"NTEST\","
+                 "\"ver\":\"2.15.2\",\"jetstream\":false,\"time\":\"") != NULL);
+    CHECK(strstr(client_text(&c),
+                 "\"data\":{\"user\":\"\",\"account\":\"$G\",\"account_name\":\"$G\"}}\r\n") != NULL);
+    CHECK(strstr(client_text(&c) + 8, "MSG") == NULL); /* who gives no reply gets none */
+    client_close(&c);
+    host_close(&h);
+}
+
 static void a_full_server(void) {
     struct host h;
     struct client c;
@@ -419,7 +438,8 @@ static void quiet_log(void) {
     host_close(&h);
 }
 
-CHECK_MAIN(CASE(info_fields), CASE(a_full_server), CASE(barrier_holds_pong), CASE(barrier_and_verbose),
-           CASE(barrier_and_eof), CASE(stale_client), CASE(answering_client), CASE(auth_timeout),
-           CASE(authorization), CASE(lame_duck), CASE(last_words_leave), CASE(closed_while_sending),
-           CASE(the_error_survives_posix), CASE(the_error_survives_auto), CASE(log_lines), CASE(quiet_log))
+CHECK_MAIN(CASE(info_fields), CASE(user_info), CASE(a_full_server), CASE(barrier_holds_pong),
+           CASE(barrier_and_verbose), CASE(barrier_and_eof), CASE(stale_client), CASE(answering_client),
+           CASE(auth_timeout), CASE(authorization), CASE(lame_duck), CASE(last_words_leave),
+           CASE(closed_while_sending), CASE(the_error_survives_posix), CASE(the_error_survives_auto),
+           CASE(log_lines), CASE(quiet_log))
