@@ -91,6 +91,7 @@ enum mr_status mr_consumer_ack(struct mr_consumer *c, const struct mr_ack *a, in
     if (a->want_done && !cq_room(mrs_queue(c->s), note)) return MR_BUSY;
     bool changed = consumer_ack(&c->c, a->kind, a->seq, a->consumer_seq, a->delay_ns, now);
     if (changed) {
+        consumer_trim(&c->c);
         mrc_wake_if_ready(c, now);
         mrc_touched(c);
     }

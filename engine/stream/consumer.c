@@ -92,6 +92,7 @@ enum err consumer_init(struct consumer *c, struct stream *st, const struct mr_co
     enum err e = consumer_conf_copy(&c->conf, cfg);
     if (e != ERR_OK) return e;
     pending_init(&c->pending);
+    if (cfg->backoff_count && (e = pending_use_heap(&c->pending)) != ERR_OK) return e;
     c->next_seq = start_seq(c);
     c->delivered_seq = c->floor_seq = c->next_seq - 1;
     consumer_recount(c);
@@ -136,6 +137,10 @@ enum err consumer_update(struct consumer *c, const struct mr_consumer_config *cf
     struct consumer_conf conf;
     enum err e = consumer_conf_copy(&conf, &want);
     if (e != ERR_OK) return e;
+    if (cfg->backoff_count && pending_use_heap(&c->pending) != ERR_OK) {
+        consumer_conf_deinit(&conf);
+        return ERR_NOMEM;
+    }
     bool filters = !same_filters(old, &conf.c);
     consumer_clock(c, now);
     consumer_conf_deinit(&c->conf);

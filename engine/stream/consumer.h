@@ -88,6 +88,8 @@ bool consumer_ready(struct consumer *c, int64_t now);
 /* Messages that reached max_deliver, each once. False when there is none (left). */
 bool consumer_next_exceeded(struct consumer *c, struct consumer_exceeded *out);
 
+/* Gives memory back after many entries have gone; between two other calls. */
+void consumer_trim(struct consumer *c);
 /* From the stream's on_removed, for every reason but REMOVED_PURGE. */
 void consumer_on_removed(struct consumer *c, const struct stream_removed *r);
 /* The log took a full record, or a progress record of everything so far. */

@@ -65,14 +65,16 @@ static bool ack(struct consumer *c, uint64_t seq, uint64_t cseq) {
 
 /* nats-server sets the entry's time so that the plain ack wait ends after the delay; a backoff step longer
  * than the ack wait comes on top. */
-static void put_off(struct consumer *c, uint32_t i, int64_t delay) {
+static bool put_off(struct consumer *c, uint32_t i, int64_t delay) {
     must(delay > 0);
     must(c->conf.c.ack_wait_ns >= 0);
+    if (pending_use_heap(&c->pending) != ERR_OK) return false; /* no memory: it comes after its ack wait */
     struct pending *p = pending_at(&c->pending, i);
     if (delay > DELAY_MAX) delay = DELAY_MAX;
     p->ts = c->now - c->conf.c.ack_wait_ns + delay;
     consumer_put_waiting(c, i, false);
     c->delivered_last = c->now;
+    return true;
 }
 
 static bool nak(struct consumer *c, uint64_t seq, uint64_t cseq, int64_t delay) {
@@ -81,12 +83,9 @@ static bool nak(struct consumer *c, uint64_t seq, uint64_t cseq, int64_t delay) 
     if (cseq <= c->floor_cseq || cseq > c->delivered_cseq + 1) return false;
     uint32_t i = pending_find(&c->pending, seq);
     if (i == PENDING_NONE || pending_at(&c->pending, i)->where == PENDING_DEAD) return false;
-    if (delay > 0)
-        put_off(c, i, delay);
-    else if (pending_at(&c->pending, i)->where != PENDING_QUEUE)
-        pending_place(&c->pending, i, PENDING_QUEUE, 0);
-    else
-        return false;
+    bool queued = pending_at(&c->pending, i)->where == PENDING_QUEUE;
+    if (delay > 0 ? !put_off(c, i, delay) : queued) return false;
+    if (delay <= 0) pending_place(&c->pending, i, PENDING_QUEUE, 0);
     consumer_touch(c, i);
     return true;
 }

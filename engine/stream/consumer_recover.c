@@ -30,8 +30,7 @@ static void place_entry(struct consumer *c, uint32_t i, uint64_t place) {
         pending_place(&c->pending, i, PENDING_DEAD, 0);
     else if (place == AS_QUEUED)
         pending_place(&c->pending, i, PENDING_QUEUE, 0);
-    else
-        consumer_put_waiting(c, i, false);
+    /* else it waits: for how long, consumer_recovered() decides */
 }
 
 static enum err take_entry(struct consumer *c, const struct pending_image *img) {
@@ -79,6 +78,7 @@ enum err consumer_load(struct consumer *c, struct stream *st, struct span record
     c->st = st;
     c->conf = img.conf;
     pending_init(&c->pending);
+    if (c->conf.c.backoff_count && (e = pending_use_heap(&c->pending)) != ERR_OK) return e;
     take_numbers(c, &img.n);
     return take_entries(c, img.pending);
 }

@@ -9,7 +9,7 @@
 #include "base/must.h"
 #include "stream/consumer_core.h"
 
-enum { REMOVED_TRACKED = 1 << 16 };
+enum { REMOVED_TRACKED = 1 << 16, SCRATCH_KEPT = 4096 };
 
 int64_t consumer_wait(const struct consumer *c, const struct pending *p) {
     must(c && p);
@@ -76,6 +76,7 @@ void consumer_replace_waiting(struct consumer *c) {
     must(c && c->st);
     struct pending_set *s = &c->pending;
     bool sorted = consumer_scratch(c, s->count);
+    if (!sorted && pending_use_heap(s) != ERR_OK) return; /* as they were is better than nowhere */
     uint32_t n = 0;
     for (uint32_t i = s->order.head; i != PENDING_NONE; i = pending_at(s, i)->newer) {
         if (!is_waiting(pending_at(s, i))) continue;
@@ -88,8 +89,11 @@ void consumer_replace_waiting(struct consumer *c) {
     for (uint32_t k = 0; k < n; k++) pending_place(s, c->scratch[k], PENDING_NOWHERE, 0);
     qsort_r(c->scratch, n, sizeof c->scratch[0], by_ts, s->items);
     /* An entry with a time in the future has a delay of its own; the list must end at the present. */
-    for (uint32_t k = 0; k < n; k++)
-        consumer_put_waiting(c, c->scratch[k], pending_at(s, c->scratch[k])->ts <= c->now);
+    for (uint32_t k = 0; k < n; k++) {
+        struct pending *p = pending_at(s, c->scratch[k]);
+        if (p->ts > c->now && pending_use_heap(s) != ERR_OK) p->ts = c->now; /* sooner, without memory */
+        consumer_put_waiting(c, c->scratch[k], p->ts <= c->now);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------ changes */
@@ -124,6 +128,15 @@ void consumer_drop(struct consumer *c, uint32_t i) {
     c->dirty = true;
     if (p->logged) note_removed(c, p->seq);
     pending_remove(&c->pending, i);
+}
+
+void consumer_trim(struct consumer *c) {
+    must(c && c->st);
+    pending_trim(&c->pending);
+    if (c->scratch_cap <= SCRATCH_KEPT || c->pending.count > SCRATCH_KEPT) return;
+    free(c->scratch);
+    c->scratch = NULL;
+    c->scratch_cap = 0;
 }
 
 void consumer_logged(struct consumer *c) {

@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "base/must.h"
 
-enum { ITEMS_MIN = 16 };
+enum { ITEMS_MIN = 16, TRIM_MIN = 4096 };
 static_must(sizeof(struct pending) == 64);
 
 static const struct pending_list empty_list = {PENDING_NONE, PENDING_NONE};
@@ -77,11 +77,11 @@ enum err pending_reserve(struct pending_set *s) {
     uint32_t cap = s->cap ? s->cap * 2 : ITEMS_MIN;
     struct pending *items = realloc(s->items, cap * sizeof *items);
     if (items) s->items = items;
-    struct pending_due *heap = realloc(s->heap, cap * sizeof *heap);
+    struct pending_due *heap = s->heaped ? realloc(s->heap, cap * sizeof *heap) : NULL;
     if (heap) s->heap = heap;
     uint32_t *buckets = realloc(s->buckets, cap * sizeof *buckets);
     if (buckets) s->buckets = buckets;
-    if (!items || !heap || !buckets) return ERR_NOMEM;
+    if (!items || (s->heaped && !heap) || !buckets) return ERR_NOMEM;
     for (uint32_t i = s->cap; i < cap; i++) {
         items[i] = (struct pending){.where = PENDING_FREE, .hash_next = s->free_head};
         s->free_head = i;
@@ -92,6 +92,87 @@ enum err pending_reserve(struct pending_set *s) {
         if (items[i].where != PENDING_FREE) hash_in(s, i);
     }
     return ERR_OK;
+}
+
+enum err pending_use_heap(struct pending_set *s) {
+    must(s);
+    must(s->heaped || s->heap_len == 0);
+    if (s->heaped) return ERR_OK;
+    struct pending_due *heap = s->cap ? malloc(s->cap * sizeof *heap) : NULL;
+    if (s->cap && !heap) return ERR_NOMEM;
+    s->heap = heap;
+    s->heaped = true;
+    return ERR_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ giving
+ * memory back */
+
+/* The new index of every entry stands in its hash link, which is made anew afterwards. */
+static uint32_t moved(const struct pending_set *s, uint32_t i) {
+    must(i == PENDING_NONE || s->items[i].where != PENDING_FREE);
+    return i == PENDING_NONE ? PENDING_NONE : s->items[i].hash_next;
+}
+
+static void move_list(const struct pending_set *s, struct pending_list *l) {
+    must((l->head == PENDING_NONE) == (l->tail == PENDING_NONE));
+    l->head = moved(s, l->head);
+    l->tail = moved(s, l->tail);
+}
+
+static struct pending move_item(const struct pending_set *s, const struct pending *p) {
+    must(p->where != PENDING_FREE);
+    struct pending to = *p;
+    bool ordered = p->where != PENDING_DEAD,
+         listed = p->where == PENDING_WAIT || p->where == PENDING_QUEUE || p->where == PENDING_DEAD;
+    to.older = ordered ? moved(s, p->older) : PENDING_NONE;
+    to.newer = ordered ? moved(s, p->newer) : PENDING_NONE;
+    if (listed) to.before = moved(s, p->before);
+    if (listed) to.after = moved(s, p->after);
+    to.dirty_prev = p->dirty ? moved(s, p->dirty_prev) : PENDING_NONE;
+    to.dirty_next = p->dirty ? moved(s, p->dirty_next) : PENDING_NONE;
+    return to;
+}
+
+static void move_all(struct pending_set *s, struct pending *items) {
+    must(items != s->items);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->cap; i++)
+        if (s->items[i].where != PENDING_FREE) s->items[i].hash_next = n++;
+    must(n == s->count + s->dead);
+    for (uint32_t i = 0; i < s->cap; i++)
+        if (s->items[i].where != PENDING_FREE) items[s->items[i].hash_next] = move_item(s, &s->items[i]);
+    struct pending_list *lists[] = {&s->order, &s->wait, &s->queue, &s->gone, &s->dirty};
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) move_list(s, lists[k]);
+    for (uint32_t k = 0; k < s->heap_len; k++) s->heap[k].item = moved(s, s->heap[k].item);
+}
+
+void pending_trim(struct pending_set *s) {
+    must(s);
+    uint32_t used = s->count + s->dead, cap = TRIM_MIN / 4;
+    if (s->cap <= TRIM_MIN || used > s->cap / 8) return;
+    while (cap < 2 * used) cap *= 2;
+    must(cap < s->cap);
+    struct pending *items = malloc(cap * sizeof *items);
+    uint32_t *buckets = malloc(cap * sizeof *buckets);
+    if (!items || !buckets) {
+        free(items);
+        free(buckets);
+        return;
+    }
+    move_all(s, items);
+    free(s->items);
+    free(s->buckets);
+    s->items = items;
+    s->buckets = buckets;
+    s->cap = s->buckets_cap = cap;
+    s->free_head = PENDING_NONE;
+    for (uint32_t i = cap; i-- > used; s->free_head = i)
+        items[i] = (struct pending){.where = PENDING_FREE, .hash_next = s->free_head};
+    memset(buckets, 0xff, cap * sizeof *buckets);
+    for (uint32_t i = 0; i < used; i++) hash_in(s, i);
+    struct pending_due *heap = s->heaped ? realloc(s->heap, cap * sizeof *heap) : NULL;
+    if (heap) s->heap = heap;
 }
 
 /* ------------------------------------------------------------------------------------------------ lists */
@@ -240,7 +321,7 @@ void pending_place(struct pending_set *s, uint32_t i, enum pending_where where, 
         link_place(s, &s->wait, i);
         break;
     case PENDING_HEAP:
-        must(s->heap_len < s->cap);
+        must(s->heaped && s->heap_len < s->cap);
         s->heap[s->heap_len] = (struct pending_due){deadline, i};
         heap_up(s, s->heap_len++);
         break;

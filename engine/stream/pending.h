@@ -1,5 +1,5 @@
-/* pending.h - the messages a consumer has delivered and waits for: 64 bytes each in one array that grows by
- * doubling.
+/* pending.h - the messages a consumer has delivered and waits for: 68 bytes each in arrays that grow by
+ * doubling and shrink when an eighth is left; 84 once something waits in the heap.
  *
  * An entry is found by sequence (hash) and stands in sequence order (the floor moves to the next one in
  * O(1)). It waits in exactly one place: in the order of delivery (all have the same ack wait), in a heap by
@@ -48,6 +48,7 @@ struct pending_set {
     uint32_t dead;  /* at max_deliver */
     uint32_t again; /* with redelivered > 0, DEAD ones included */
     uint32_t heap_len, queued, dirty_count;
+    bool heaped;                                  /* the heap has room for all of cap */
     struct pending_list order, wait, queue, gone; /* gone: DEAD */
     struct pending_list dirty;
 };
@@ -56,6 +57,11 @@ void pending_init(struct pending_set *s);
 void pending_deinit(struct pending_set *s);
 /* Room for one more; ERR_LIMIT at PENDING_MAX, ERR_NOMEM. */
 enum err pending_reserve(struct pending_set *s) MUST_USE;
+/* Before the first entry is placed in the heap: gives it room, now and whenever the set grows. ERR_NOMEM. */
+enum err pending_use_heap(struct pending_set *s) MUST_USE;
+/* Gives memory back that so few entries do not need; indices change. Does nothing when there is none to copy
+ * them with. */
+void pending_trim(struct pending_set *s);
 /* The entry of a sequence or PENDING_NONE. */
 uint32_t pending_find(const struct pending_set *s, uint64_t seq);
 struct pending *pending_at(const struct pending_set *s, uint32_t i);

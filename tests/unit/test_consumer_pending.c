@@ -89,6 +89,7 @@ static void op(struct pending_set *s, struct naive *all, struct rng *r, uint64_t
         pending_clean(s);
         for (uint64_t k = 1; k < SEQS; k++) all[k].logged |= all[k].dirty, all[k].dirty = false;
     }
+    CHECK_EQ(pending_use_heap(s), ERR_OK);
     static const enum pending_where places[] = {PENDING_WAIT, PENDING_HEAP, PENDING_QUEUE, PENDING_DEAD,
                                                 PENDING_NOWHERE};
     place(s, n, i, places[rng_below(r, 5)], (int64_t)rng_below(r, 1000), stamp);
@@ -116,6 +117,7 @@ static void heap_sorts(void) {
     pending_init(&s);
     for (uint64_t seq = 1; seq <= 2000; seq++) {
         CHECK_EQ(pending_reserve(&s), ERR_OK);
+        CHECK_EQ(pending_use_heap(&s), ERR_OK);
         pending_place(&s, pending_add(&s, seq, seq), PENDING_HEAP, (int64_t)rng_below(&r, 500));
     }
     for (uint64_t seq = 1; seq <= 2000; seq += 3) pending_remove(&s, pending_find(&s, seq));
@@ -125,6 +127,36 @@ static void heap_sorts(void) {
         pending_remove(&s, i);
     }
     CHECK_EQ(s.count, 0);
+    pending_deinit(&s);
+}
+
+/* Few of many are left, in every place: the memory goes, they stay as they were. */
+static void trimmed(void) {
+    struct rng r = {9};
+    struct pending_set s;
+    static struct naive all[SEQS];
+    memset(all, 0, sizeof all);
+    pending_init(&s);
+    CHECK_EQ(pending_use_heap(&s), ERR_OK);
+    for (uint64_t seq = 1; seq <= 100000; seq++) {
+        CHECK_EQ(pending_reserve(&s), ERR_OK);
+        pending_add(&s, seq, seq);
+    }
+    for (uint64_t seq = 1; seq < SEQS; seq++)
+        all[seq] = (struct naive){.there = true, .where = PENDING_NOWHERE, .cseq = seq};
+    for (uint64_t stamp = 1; stamp < 5000; stamp++) op(&s, all, &r, stamp);
+    pending_trim(&s); /* too many yet */
+    CHECK_EQ(s.cap, 131072);
+    for (uint64_t seq = SEQS; seq <= 100000; seq++) pending_remove(&s, pending_find(&s, seq));
+    pending_trim(&s);
+    CHECK(s.cap <= 2048);
+    check_all(&s, all);
+    for (uint64_t stamp = 5000; stamp < 10000; stamp++) {
+        op(&s, all, &r, stamp);
+        if (stamp % 50 == 0) check_all(&s, all);
+        pending_trim(&s);
+    }
+    CHECK(s.cap <= 2048);
     pending_deinit(&s);
 }
 
@@ -141,4 +173,4 @@ static void bounded(void) {
     pending_deinit(&s);
 }
 
-CHECK_MAIN(CASE(random_against_arrays), CASE(heap_sorts), CASE(bounded))
+CHECK_MAIN(CASE(random_against_arrays), CASE(heap_sorts), CASE(trimmed), CASE(bounded))
