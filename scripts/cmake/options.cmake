@@ -11,7 +11,7 @@ option(MR_SLOW_CHECKS "compile whole-structure checks in" OFF)
 
 add_library(mr_options INTERFACE)
 target_compile_options(mr_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wvla -Werror -Wno-sign-conversion
-  -Wno-missing-field-initializers)
+  -Wno-missing-field-initializers -Wno-enum-float-conversion) # enumerations are this code's constants
 target_compile_definitions(mr_options INTERFACE _GNU_SOURCE $<$<BOOL:${MR_SLOW_CHECKS}>:MILLRACE_SLOW_CHECKS>)
 target_include_directories(mr_options INTERFACE ${PROJECT_SOURCE_DIR}/engine ${PROJECT_SOURCE_DIR}/server)
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
