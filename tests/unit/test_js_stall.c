@@ -158,6 +158,28 @@ static void in_vain(void) {
     world_close(w);
 }
 
+/* When publishes fill half of the queue, nothing more is to come from other shards, until it has drained. */
+static void brimful(void) {
+    struct world *w = world_open(1, true);
+    struct js *js = w->shard[0].js;
+    static const uint8_t data[SIZE];
+    create(w, "S", "");
+    world_forget(w);
+    int n = fill(w);
+    CHECK(!js_brimful(js));
+    for (; !js_brimful(js); n++) {
+        CHECK(js->stall[STALL_LOG].n <= js->stall[STALL_LOG].max / 2);
+        world_pub(w, 0, "S", "_INBOX.fill", "", span_of(data, SIZE));
+    }
+    CHECK(js->stall[STALL_LOG].n > js->stall[STALL_LOG].max / 2);
+    world_wait(w, (size_t)n, 3000);
+    CHECK_EQ(w->got_n, n);
+    for (int i = 0; i < n; i++) world_has(w->got[i].data, "\"seq\":");
+    CHECK(!js_brimful(js) && !js_congested(js));
+    CHECK_EQ(js->stall[STALL_LOG].cap, 0); /* its memory went back */
+    world_close(w);
+}
+
 /* Not any number of them. */
 static void too_many(void) {
     struct world *w = world_open(1, true);
@@ -207,4 +229,4 @@ static void closed_while_they_wait(void) {
 }
 
 CHECK_MAIN(CASE(all_wait_their_turn), CASE(from_another_shard), CASE(memory_goes_on), CASE(in_vain),
-           CASE(too_many), CASE(the_stream_is_gone), CASE(closed_while_they_wait))
+           CASE(brimful), CASE(too_many), CASE(the_stream_is_gone), CASE(closed_while_they_wait))
