@@ -156,7 +156,7 @@ static void all_dead(struct mr_stream *s) {
     while (seq) {
         const struct index_entry *x = index_get(&st->index, seq);
         must(x != NULL);
-        record_dead(s, x->loc, x->size & ~INDEX_HAS_HDR);
+        if (x->subject != SUBJECT_NONE) record_dead(s, x->loc, x->size & ~INDEX_HAS_HDR);
         seq = index_next(&st->index, seq + 1, UINT64_MAX);
     }
 }

@@ -39,9 +39,10 @@ static enum mr_status known_id(struct stream *st, const struct mr_append_opts *o
 /* Would replacing the subject's oldest message make enough room? */
 static bool replaces(struct stream *st, uint32_t id, uint64_t size) {
     must(id != SUBJECT_NONE);
-    const struct index_entry *e = index_get(&st->index, stream_first_same(st, id));
-    must(e);
-    return stream_entry_size(st, e) >= size;
+    uint64_t first = stream_first_same(st, id);
+    const struct index_entry *e = first ? index_get(&st->index, first) : NULL;
+    must(e || st->pages.lost);
+    return e && stream_entry_size(st, e) >= size;
 }
 
 static enum mr_status discard_new(struct stream *st, const struct mr_msg *m, bool rollup) {
@@ -82,6 +83,7 @@ static void admit(struct stream *st, const struct mr_msg *m, const struct mr_app
                   bool wanted, struct stream_verdict *v) {
     must(st && m && v);
     must(!st->blank && !st->recovering && m->subject.n > 0);
+    if (st->pages.lost) stream_settle_lost(st);
     *v = (struct stream_verdict){0};
     v->status = decide(st, m, opts, now, wanted, v);
     if (v->status != MR_OK) return;

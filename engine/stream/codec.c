@@ -23,6 +23,10 @@
  * stream with what the record says (interest and work queue retention): varints, steps from the run before to
  * its first sequence and from there to its last. A REC_PROGRESS without a name has nothing else.
  *
+ * The head of a stream in a checkpoint: NAME to LAST_ID as in REC_STREAM. TOTALS words: messages, bytes, time of
+ * the first message, are subjects listed, ids. PAGES: varints kind, number, location, size of each image but
+ * those of index pages. What the images hold stands atop page_image.c.
+ *
  * REC_PURGE: STATE word: below. FILTER.
  */
 #include "stream/codec.h"

@@ -22,6 +22,8 @@ enum codec_tag {
     TAG_REMOVED,
     TAG_FILTER,
     TAG_RELEASED,
+    TAG_TOTALS,
+    TAG_PAGES,
 };
 
 /* Subject items of a record gathered into an array that the caller frees. */
@@ -34,6 +36,8 @@ struct stream_image {
     struct span last_id, runs, ids;
 };
 enum err codec_read_stream(struct span record, struct stream_image *img) MUST_USE;
+/* What a REC_STREAM and the head of a checkpoint have in common: configuration, state, last id. Appends. */
+void codec_put_state(struct codec_buf *b, const struct stream *st);
 /* Walks what codec_read_stream() has checked: false at the end. */
 bool codec_next_run(struct span *runs, uint64_t *live, uint64_t *dead);
 bool codec_next_id(struct span *ids, struct dedupe_key *k, uint64_t *seq, int64_t *ts);

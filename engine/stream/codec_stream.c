@@ -85,14 +85,19 @@ static void put_ids(struct codec_buf *b, const struct stream *st) {
     if (n) tlv_end(b, begin);
 }
 
-enum err codec_stream(struct codec_buf *b, const struct stream *st) {
+void codec_put_state(struct codec_buf *b, const struct stream *st) {
     must(b && st && !st->blank);
     uint64_t state[STATE_WORDS] = {st->first_seq,         st->last_seq,  (uint64_t)st->last_ts,
                                    (uint64_t)st->created, st->lost_msgs, st->lost_bytes};
-    tlv_reset(b);
     put_config(b, &st->conf.c);
     tlv_words(b, TAG_STATE, state, STATE_WORDS);
     if (st->last_id_len) tlv_bytes(b, TAG_LAST_ID, span_of(st->last_id, st->last_id_len));
+}
+
+enum err codec_stream(struct codec_buf *b, const struct stream *st) {
+    must(b && st && !st->blank);
+    tlv_reset(b);
+    codec_put_state(b, st);
     put_runs(b, st);
     put_ids(b, st);
     return b->failed ? ERR_NOMEM : ERR_OK;

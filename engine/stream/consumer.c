@@ -186,6 +186,7 @@ bool consumer_matches_name(const struct consumer *c, struct span subject) {
 bool consumer_matches(struct consumer *c, uint32_t id) {
     must(c);
     if (c->conf.c.filters_count == 0) return true;
+    if (id == SUBJECT_NONE) return false; /* of a message that is lost, see page_cache.c */
     const struct subjects *s = &c->st->subjects;
     if (c->matches_wraps != s->gen_wraps) {
         if (c->matches) memset(c->matches, 0, c->matches_cap * sizeof c->matches[0]);

@@ -131,8 +131,10 @@ void consumer_on_removed(struct consumer *c, const struct stream_removed *r) {
     must(c->next_seq > 0);
     must(r->seq <= c->st->last_seq);
     must(c && r);
-    if (r->seq >= c->next_seq && r->seq <= c->counted_seq && consumer_wants(c, r->seq) &&
-        !leaves_another(c, r->seq)) {
+    if (r->subject == SUBJECT_NONE) {
+        consumer_recount(c); /* nobody knows which subjects have lost messages */
+    } else if (r->seq >= c->next_seq && r->seq <= c->counted_seq && consumer_wants(c, r->seq) &&
+               !leaves_another(c, r->seq)) {
         must(c->num_pending > 0);
         c->num_pending--;
     }

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/must.h"
+#include "stream/page.h"
 #include "stream/siphash.h"
 
 /* A table slot is 6 bits of the hash above 26 bits of position in the ring + 1; the table is at most 5/8
@@ -26,11 +28,56 @@ void dedupe_init(struct dedupe *d, const uint8_t secret[16], int64_t window_ns) 
     memcpy(d->secret, secret, sizeof d->secret);
 }
 
+/* ------------------------------------------------------------------------------------------------ chunks */
+
+void dedupe_chunks(const struct dedupe *d, uint64_t *first, uint64_t *end) {
+    must(first && end);
+    must(d->next_no >= d->len);
+    *first = (d->next_no - d->len) / DEDUPE_CHUNK;
+    *end = d->len ? (d->next_no - 1) / DEDUPE_CHUNK + 1 : *first;
+}
+
+struct page_place *dedupe_place(const struct dedupe *d, uint64_t chunk) {
+    uint64_t first, end;
+    dedupe_chunks(d, &first, &end);
+    if (chunk < first || chunk >= end) return NULL;
+    must(end - first <= d->places_cap);
+    return &d->places[chunk & (d->places_cap - 1)];
+}
+
+static void retire_all(struct dedupe *d) {
+    uint64_t at, end;
+    dedupe_chunks(d, &at, &end);
+    for (; at < end; at++) page_gone(d->owner, PAGE_DEDUPE, at, dedupe_place(d, at));
+    d->next_no = align_up(d->next_no, DEDUPE_CHUNK);
+    must(d->next_no % DEDUPE_CHUNK == 0);
+}
+
+/* Room for the places of a ring of `cap` ids. */
+static enum err places_grow(struct dedupe *d, uint32_t cap) {
+    uint32_t want = 2;
+    while (want < cap / DEDUPE_CHUNK + 2) want *= 2;
+    if (want <= d->places_cap) return ERR_OK;
+    struct page_place *p = calloc(want, sizeof *p);
+    if (!p) return ERR_NOMEM;
+    uint64_t at, end;
+    dedupe_chunks(d, &at, &end);
+    for (; at < end; at++) p[at & (want - 1)] = *dedupe_place(d, at);
+    free(d->places);
+    d->places = p;
+    d->places_cap = want;
+    return ERR_OK;
+}
+
 void dedupe_deinit(struct dedupe *d) {
     must(d);
     free(d->ring);
     free(d->table);
     free(d->late);
+    retire_all(d);
+    free(d->places);
+    d->places = NULL;
+    d->places_cap = 0;
     d->late = NULL;
     d->late_len = d->late_cap = 0;
     d->ring = NULL;
@@ -110,7 +157,7 @@ static enum err resize(struct dedupe *d, uint32_t cap) {
     while (table_cap / 8 * 5 < d->len + 1) table_cap *= 2;
     struct dedupe_entry *ring = malloc(cap * sizeof *ring);
     uint32_t *table = malloc(table_cap * sizeof *table);
-    if (!ring || !table) {
+    if (!ring || !table || places_grow(d, cap) != ERR_OK) {
         free(ring);
         free(table);
         return ERR_NOMEM;
@@ -172,8 +219,11 @@ static void drop_oldest(struct dedupe *d) {
     uint32_t at = slot_of(d, e->key);
     /* A later message may have brought the same id again: then the slot is the later one's. */
     if (d->table[at] == slot_value(e->key, (uint32_t)(e - d->ring))) table_close(d, at);
+    uint64_t chunk = (d->next_no - d->len) / DEDUPE_CHUNK;
+    bool last = d->len == 1 || (d->next_no - d->len + 1) % DEDUPE_CHUNK == 0;
+    if (last) page_gone(d->owner, PAGE_DEDUPE, chunk, dedupe_place(d, chunk));
     d->head = (d->head + 1) & (d->cap - 1);
-    d->len--;
+    if (--d->len == 0) d->next_no = align_up(d->next_no, DEDUPE_CHUNK);
 }
 
 static void cut(struct dedupe *d, int64_t now) {
@@ -230,10 +280,14 @@ void dedupe_put(struct dedupe *d, struct dedupe_key k, uint64_t seq, int64_t ts)
     }
     if (d->len == 0 || seq - d->base_seq > UINT32_MAX || units(d, ts) > UINT32_MAX) rebase(d, seq, ts);
     must(seq >= d->base_seq);
+    if (d->next_no % DEDUPE_CHUNK == 0)
+        d->places[d->next_no / DEDUPE_CHUNK & (d->places_cap - 1)] = (struct page_place){0};
+    d->next_no++;
     uint32_t at = slot_of(d, k);
     struct dedupe_entry *e = &d->ring[(d->head + d->len++) & (d->cap - 1)];
     *e = (struct dedupe_entry){k, (uint32_t)units(d, ts), (uint32_t)(seq - d->base_seq)};
     d->table[at] = slot_value(k, (uint32_t)(e - d->ring));
+    dedupe_place(d, (d->next_no - 1) / DEDUPE_CHUNK)->dirty = true;
 }
 
 void dedupe_set_window(struct dedupe *d, int64_t window_ns, int64_t now) {
@@ -258,6 +312,19 @@ bool dedupe_next(const struct dedupe *d, uint32_t *at, struct dedupe_key *k, uin
     *seq = d->base_seq + e->seq;
     *ts = entry_ts(d, e);
     return true;
+}
+
+bool dedupe_next_in(const struct dedupe *d, uint64_t chunk, uint32_t *at, struct dedupe_key *k, uint64_t *seq,
+                    int64_t *ts) {
+    must(at);
+    uint64_t first = d->next_no - d->len, begin = chunk * DEDUPE_CHUNK;
+    if (begin < first) begin = first;
+    uint64_t no = begin + *at;
+    if (no >= d->next_no || no / DEDUPE_CHUNK != chunk) return false;
+    must(no >= first);
+    uint32_t i = (uint32_t)(no - first);
+    ++*at;
+    return dedupe_next(d, &i, k, seq, ts);
 }
 
 /* ------------------------------------------------------------------------------------------------ recovery

@@ -13,8 +13,9 @@
 
 #include "base/err.h"
 #include "base/span.h"
+#include "stream/place.h"
 
-enum { DEDUPE_MAX = 1 << 25 };
+enum { DEDUPE_MAX = 1 << 25, DEDUPE_CHUNK = 1024 };
 
 struct dedupe_key {
     uint32_t h[3];
@@ -43,6 +44,10 @@ struct dedupe {
     struct dedupe_late *late; /* recovery only */
     uint32_t late_len, late_cap;
     uint64_t dropped;
+    uint64_t next_no;          /* ids are numbered as they come; 1024 of them are written as a page */
+    struct page_place *places; /* of chunk n: n & (places_cap - 1), as long as it has ids in the ring */
+    uint32_t places_cap;
+    struct stream *owner; /* NULL: pages are not written */
 };
 
 void dedupe_init(struct dedupe *d, const uint8_t secret[16], int64_t window_ns);
@@ -58,6 +63,12 @@ void dedupe_expire(struct dedupe *d, int64_t now);
 void dedupe_set_window(struct dedupe *d, int64_t window_ns, int64_t now);
 /* Oldest first: start with *at = 0. */
 bool dedupe_next(const struct dedupe *d, uint32_t *at, struct dedupe_key *k, uint64_t *seq, int64_t *ts);
+/* The chunks there are: [first, end). Their places; whether one is there. */
+void dedupe_chunks(const struct dedupe *d, uint64_t *first, uint64_t *end);
+struct page_place *dedupe_place(const struct dedupe *d, uint64_t chunk);
+/* Ids of a chunk, oldest first: start with *at = 0. */
+bool dedupe_next_in(const struct dedupe *d, uint64_t chunk, uint32_t *at, struct dedupe_key *k, uint64_t *seq,
+                    int64_t *ts);
 /* Recovery: ids in any order, known ones too; they count after dedupe_settle(). Find nothing in between. */
 enum err dedupe_add_late(struct dedupe *d, struct dedupe_key k, uint64_t seq, int64_t ts) MUST_USE;
 enum err dedupe_settle(struct dedupe *d) MUST_USE;

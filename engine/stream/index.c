@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "stream/index_core.h"
+#include "stream/page_core.h"
 
 enum { CAP_MIN = 16, PACK_AT = INDEX_PAGE / 4, PACKED_MIN = 8 };
 static_must(sizeof(struct index_entry) == 24);
@@ -14,8 +15,9 @@ void index_init(struct index *x) {
     *x = (struct index){0};
 }
 
-static void page_free(struct index_page *p) {
+static void page_free(const struct index *x, struct index_page *p) {
     must(p);
+    if (x->owner) page_keep(x->owner, p);
     filter_free(&p->filter);
     free(p->data);
     free(p);
@@ -26,7 +28,7 @@ void index_deinit(struct index *x) {
     for (size_t i = 0; i < x->len; i++) {
         struct index_group *g = x->slots[x->head + i].group;
         for (size_t k = 0; k < INDEX_GROUP; k++)
-            if (g->pages[k]) page_free(g->pages[k]);
+            if (g->pages[k]) page_free(x, g->pages[k]);
         free(g);
     }
     free(x->slots);
@@ -53,7 +55,7 @@ size_t index_slot_at(const struct index *x, uint64_t number) {
     return low;
 }
 
-static struct index_group *group_of(const struct index *x, uint64_t number) {
+struct index_group *index_group_of(const struct index *x, uint64_t number) {
     must(x);
     size_t i = index_slot_at(x, number);
     if (i == x->len) return NULL;
@@ -62,13 +64,15 @@ static struct index_group *group_of(const struct index *x, uint64_t number) {
 }
 
 struct index_page *index_page_of(const struct index *x, uint64_t number) {
-    const struct index_group *g = group_of(x, number / INDEX_GROUP);
+    const struct index_group *g = index_group_of(x, number / INDEX_GROUP);
     return g ? g->pages[number % INDEX_GROUP] : NULL;
 }
 
 struct index_data *index_page_data(const struct index *x, struct index_page *p) {
     must(x && p);
-    must(p->data);
+    must(p->data || x->owner);
+    if (!p->data) return page_fetch(x->owner, p);
+    if (x->owner) page_used(x->owner, p);
     return p->data;
 }
 
@@ -132,8 +136,9 @@ static struct index_data *data_grow(struct index_data *from, uint32_t off) {
 }
 
 /* The live entries packed. Without memory the page stays as it is. */
-static void page_pack(struct index_page *p) {
+static void page_pack(const struct index *x, struct index_page *p) {
     must(p->count > 0 && p->count <= PACK_AT);
+    if (p->place.due) page_save(x->owner, PAGE_INDEX, p->number);
     struct index_data *from = p->data;
     uint32_t cap = PACKED_MIN;
     while (cap < p->count) cap *= 2;
@@ -145,18 +150,21 @@ static void page_pack(struct index_page *p) {
         d->e[d->used++] = *data_get(from, off);
     }
     must(d->used == p->count);
+    bool clean = !list_empty(&p->clean);
+    if (clean) page_keep(x->owner, p);
     p->data = d;
     free(from);
     filter_make(p);
+    if (clean) page_clean(x->owner, p);
 }
 
-static void page_tidy(struct index_page *p) {
+void index_page_tidy(const struct index *x, struct index_page *p) {
     must(p);
     const struct index_data *d = p->data;
     if (!d || p->count == 0) return;
     bool sparse = d->packed ? d->cap > PACKED_MIN && p->count <= d->cap / 4
                             : d->cap == INDEX_PAGE && p->count <= PACK_AT;
-    if (sparse) page_pack(p);
+    if (sparse) page_pack(x, p);
 }
 
 static enum err slots_grow(struct index *x) {
@@ -175,8 +183,8 @@ static enum err slots_grow(struct index *x) {
     return ERR_OK;
 }
 
-static struct index_group *group_add(struct index *x, uint64_t number) {
-    must(!group_of(x, number));
+struct index_group *index_group_add(struct index *x, uint64_t number) {
+    must(!index_group_of(x, number));
     if (slots_grow(x) != ERR_OK) return NULL;
     struct index_group *g = calloc(1, sizeof *g);
     if (!g) return NULL;
@@ -194,6 +202,7 @@ static void group_remove(struct index *x, struct index_group *g) {
     size_t i = index_slot_at(x, g->number);
     struct index_slot *s = x->slots + x->head;
     must(i < x->len && s[i].group == g);
+    page_gone(x->owner, PAGE_GROUP, g->number, &g->place);
     free(g);
     x->len--;
     if (i == 0)
@@ -213,31 +222,49 @@ static struct index_page *last_page(const struct index *x) {
     return NULL;
 }
 
+static void touch_group(const struct index *x, uint64_t number) {
+    struct index_group *g = index_group_of(x, number / INDEX_GROUP);
+    must(g);
+    page_touch(x->owner, &g->place, PAGE_GROUP, g->number);
+}
+
 /* The page that was the last one is complete now. */
-static void complete(struct index_page *p) {
+static void complete(const struct index *x, struct index_page *p) {
     must(p);
     if (p->count == 0 || !p->data) return;
+    touch_group(x, p->number);
     filter_make(p);
-    page_tidy(p);
+    index_page_tidy(x, p);
+}
+
+struct index_page *index_page_add(struct index *x, struct index_group *g, uint64_t number) {
+    must(g->number == number / INDEX_GROUP);
+    must(!g->pages[number % INDEX_GROUP]);
+    struct index_page *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    list_init(&p->clean);
+    p->number = number;
+    g->pages[number % INDEX_GROUP] = p;
+    g->count++;
+    x->pages++;
+    return p;
 }
 
 static enum err page_add(struct index *x, uint64_t number, uint32_t off) {
     must(off < INDEX_PAGE);
     must(!index_page_of(x, number));
-    struct index_page *last = last_page(x), *p = calloc(1, sizeof *p);
-    struct index_group *g = group_of(x, number / INDEX_GROUP);
-    if (p) p->data = data_grow(NULL, off);
-    if (p && p->data && !g) g = group_add(x, number / INDEX_GROUP);
-    if (!p || !p->data || !g) {
-        if (p) free(p->data);
-        free(p);
+    struct index_page *last = last_page(x);
+    struct index_data *d = data_grow(NULL, off);
+    struct index_group *g = index_group_of(x, number / INDEX_GROUP);
+    if (d && !g) g = index_group_add(x, number / INDEX_GROUP);
+    struct index_page *p = d && g ? index_page_add(x, g, number) : NULL;
+    if (!p) {
+        if (g && g->count == 0) group_remove(x, g);
+        free(d);
         return ERR_NOMEM;
     }
-    p->number = number;
-    g->pages[number % INDEX_GROUP] = p;
-    g->count++;
-    x->pages++;
-    if (last && last->number < number) complete(last);
+    p->data = d;
+    if (last && last->number < number) complete(x, last);
     return ERR_OK;
 }
 
@@ -247,11 +274,19 @@ enum err index_reserve(struct index *x, uint64_t seq) {
     struct index_page *p = index_page_of(x, seq / INDEX_PAGE);
     if (!p) return page_add(x, seq / INDEX_PAGE, off);
     struct index_data *d = index_page_data(x, p);
+    if (x->owner) page_keep(x->owner, p); /* not evicted before it is set */
     if (page_has(p, off) || (!d->packed && off < d->cap)) return ERR_OK;
     d = data_grow(d, off);
     if (!d) return ERR_NOMEM;
     p->data = d;
     return ERR_OK;
+}
+
+static void touch_page(const struct index *x, struct index_page *p) {
+    must(p->data);
+    touch_group(x, p->number);
+    page_touch(x->owner, &p->place, PAGE_INDEX, p->number);
+    if (!list_empty(&p->clean)) page_keep(x->owner, p);
 }
 
 static void widen(struct index_page *p, const struct index_entry *e) {
@@ -271,6 +306,7 @@ void index_set(struct index *x, uint64_t seq, const struct index_entry *e) {
     struct index_page *p = index_page_of(x, seq / INDEX_PAGE);
     must(p);
     struct index_data *d = index_page_data(x, p);
+    touch_page(x, p);
     widen(p, e);
     filter_add(&p->filter, e->subject);
     if (page_has(p, off)) {
@@ -289,6 +325,7 @@ void index_move(struct index *x, uint64_t seq, uint64_t loc) {
     struct index_page *p = index_page_of(x, seq / INDEX_PAGE);
     must(p && page_has(p, seq % INDEX_PAGE));
     struct index_entry *e = data_get(index_page_data(x, p), seq % INDEX_PAGE);
+    touch_page(x, p);
     e->loc = loc;
     widen(p, e);
 }
@@ -299,12 +336,14 @@ void index_move(struct index *x, uint64_t seq, uint64_t loc) {
 static void page_remove(struct index *x, struct index_page *p) {
     must(p->count == 0);
     must(x->pages > 0);
-    struct index_group *g = group_of(x, p->number / INDEX_GROUP);
+    struct index_group *g = index_group_of(x, p->number / INDEX_GROUP);
     must(g && g->pages[p->number % INDEX_GROUP] == p);
+    if (p->place.due) page_save(x->owner, PAGE_INDEX, p->number);
+    page_gone(x->owner, PAGE_INDEX, p->number, &p->place);
     g->pages[p->number % INDEX_GROUP] = NULL;
     g->count--;
     x->pages--;
-    page_free(p);
+    page_free(x, p);
     if (g->count == 0) group_remove(x, g);
 }
 
@@ -313,13 +352,19 @@ void index_clear(struct index *x, uint64_t seq) {
     uint32_t off = seq % INDEX_PAGE;
     struct index_page *p = index_page_of(x, seq / INDEX_PAGE);
     must(p && page_has(p, off));
+    touch_group(x, p->number);
     p->live[off / 64] &= ~(1ull << (off % 64));
     p->count--;
     x->count--;
     if (p->count == 0)
         page_remove(x, p);
     else if (p->count <= PACK_AT && (!p->data || p->data->packed || p != last_page(x)))
-        page_tidy(p);
+        index_page_tidy(x, p);
+}
+
+size_t index_data_bytes(const struct index_data *d) {
+    must(d->cap <= INDEX_PAGE);
+    return sizeof *d + d->cap * (sizeof d->e[0] + (d->packed ? sizeof(uint16_t) : 0));
 }
 
 size_t index_memory(const struct index *x) {
@@ -331,9 +376,8 @@ size_t index_memory(const struct index *x) {
         for (size_t k = 0; k < INDEX_GROUP; k++) {
             const struct index_page *p = g->pages[k];
             if (!p) continue;
-            const struct index_data *d = p->data;
             n += sizeof *p + filter_memory(&p->filter);
-            if (d) n += sizeof *d + d->cap * (sizeof d->e[0] + (d->packed ? sizeof(uint16_t) : 0));
+            if (p->data) n += index_data_bytes(p->data);
         }
     }
     return n;

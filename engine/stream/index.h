@@ -15,6 +15,8 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/list.h"
+#include "stream/place.h"
 
 enum { INDEX_PAGE = 1024, INDEX_GROUP = 32, INDEX_WORDS = INDEX_PAGE / 64 };
 enum { INDEX_HAS_HDR = 1u << 31, INDEX_BODY_MAX = 1u << 30 };
@@ -38,8 +40,10 @@ struct index_data;
 
 /* The summary of a page. */
 struct index_page {
-    struct index_data *data;
-    uint64_t number; /* sequence / INDEX_PAGE */
+    struct index_data *data; /* NULL: not in memory, the image has them */
+    uint64_t number;         /* sequence / INDEX_PAGE */
+    struct page_place place; /* of the entries' image */
+    struct list clean;       /* can be evicted: on the cache's list */
     uint64_t live[INDEX_WORDS];
     struct index_filter filter;
     int64_t first_ts, last_ts;  /* no entry is older, none newer */
@@ -49,7 +53,8 @@ struct index_page {
 
 /* 32 neighbouring pages. */
 struct index_group {
-    uint64_t number; /* page number / INDEX_GROUP */
+    uint64_t number;         /* page number / INDEX_GROUP */
+    struct page_place place; /* of the summaries' image */
     uint32_t count;
     struct index_page *pages[INDEX_GROUP];
 };
@@ -63,14 +68,16 @@ struct index {
     struct index_slot *slots; /* the groups there are, ascending: slots[head] .. slots[head + len - 1] */
     size_t cap, head, len;
     size_t pages;
-    uint64_t count; /* live entries */
+    uint64_t count;       /* live entries */
+    struct stream *owner; /* NULL: all entries stay in memory */
 };
 
 void index_init(struct index *x);
 void index_deinit(struct index *x);
 /* Does the message live? Needs no entries. */
 bool index_has(const struct index *x, uint64_t seq);
-/* The entry of a live message or NULL. Valid until the next set or clear. */
+/* The entry of a live message or NULL. Valid until the next set or clear, and until 8 other pages were looked
+ * at. */
 const struct index_entry *index_get(const struct index *x, uint64_t seq);
 /* Makes room for the entry, so that the index_set() of this sequence cannot fail unless another is cleared
  * first. ERR_NOMEM. */
@@ -81,6 +88,8 @@ void index_set(struct index *x, uint64_t seq, const struct index_entry *e);
 void index_move(struct index *x, uint64_t seq, uint64_t loc);
 /* Removes an entry; it must be there. */
 void index_clear(struct index *x, uint64_t seq);
+/* Is the message's entry in memory? If not it is read in the background, if the owner can. */
+bool index_want(const struct index *x, uint64_t seq);
 size_t index_memory(const struct index *x); /* bytes held */
 
 /* --- index_search.c; none of these needs entries but find and seq_at --- */

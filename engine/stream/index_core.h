@@ -25,7 +25,14 @@ static inline bool page_has(const struct index_page *p, uint32_t off) {
 size_t index_slot_at(const struct index *x, uint64_t number);
 /* The page of this number or NULL. */
 struct index_page *index_page_of(const struct index *x, uint64_t number);
-/* The entries of a page. */
+/* A group or page to be filled from an image: empty, its place unknown. NULL: no memory. */
+struct index_group *index_group_add(struct index *x, uint64_t number);
+struct index_page *index_page_add(struct index *x, struct index_group *g, uint64_t number);
+struct index_group *index_group_of(const struct index *x, uint64_t number);
+/* Packs entries that became few. */
+void index_page_tidy(const struct index *x, struct index_page *p);
+size_t index_data_bytes(const struct index_data *d);
+/* The entries of a page, read when they are not in memory. */
 struct index_data *index_page_data(const struct index *x, struct index_page *p);
 /* The first entry at an offset >= off, by its position in e[]; `used` or cap when there is none. */
 uint32_t index_data_at(const struct index_data *d, uint32_t off);

@@ -45,10 +45,17 @@ struct page_key {
     uint64_t number;
 };
 
+/* Where an image lies. */
+struct page_image {
+    struct page_key key;
+    uint64_t loc;
+    uint32_t size;
+};
+
 /* Index pages that are not needed now: one list for all streams of a shard, and how much may stay. */
 struct page_cache {
     struct list clean; /* pages that can be evicted, the one used last at the tail */
-    size_t bytes, bytes_max;
+    size_t bytes, bytes_max, pages;
     uint64_t loads, evictions, rebuilds; /* counters */
 };
 /* bytes_max: what resident pages may take that could be read again; at least 8 pages are kept. */

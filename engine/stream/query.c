@@ -31,7 +31,8 @@ static uint64_t next_literal(struct stream *st, uint64_t from, struct span subje
 }
 
 bool memo_match(struct memo *m, const struct stream *st, uint32_t id, struct span filter) {
-    must(id != SUBJECT_NONE);
+    must(m && st);
+    if (id == SUBJECT_NONE) return false;
     uint32_t at = id % MEMO;
     if (m->id[at] != id + 1) {
         m->id[at] = id + 1;
@@ -98,6 +99,7 @@ void stream_subjects(struct stream *st, struct span filter,
         const struct subject *s = subjects_at(&st->subjects, id);
         must(s->count > 0);
         uint64_t first = stream_first_same(st, id);
+        if (!first) first = s->first;
         if (!fn(ctx, bytes_of_span(subjects_name(&st->subjects, id)), s->count, first, s->last)) return;
     }
 }

@@ -163,6 +163,7 @@ void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes) {
         if (!st->blank) st->lost_msgs += seq - st->last_seq;
         st->lost_bytes += bytes;
         st->last_seq = seq;
+        st->pages.changed = true;
         if (st->msgs == 0) st->first_seq = seq + 1;
         return;
     }
@@ -175,6 +176,7 @@ void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes) {
 
 enum err stream_recovered(struct stream *st, int64_t now) {
     must(st && !st->blank);
+    stream_settle_lost(st);
     enum err e = dedupe_settle(&st->dedupe);
     dedupe_expire(&st->dedupe, now);
     st->recovering = false;

@@ -13,7 +13,8 @@ static void limit_subject(struct stream *st, uint32_t id) {
     int64_t max = st->conf.c.max_msgs_per_subject;
     if (max <= 0) return;
     const struct subject *s = subjects_at(&st->subjects, id);
-    while (s->count > (uint64_t)max) stream_remove(st, stream_first_same(st, id), REMOVED_LIMIT);
+    for (uint64_t first; s->count > (uint64_t)max && (first = stream_first_same(st, id)) != 0;)
+        stream_remove(st, first, REMOVED_LIMIT);
 }
 
 void stream_limit(struct stream *st, uint32_t subject) {
@@ -39,8 +40,10 @@ void stream_limit_subjects(struct stream *st) {
     /* One walk for all subjects, from the oldest message on. */
     for (uint64_t seq = st->first_seq; over; seq++) {
         seq = index_next(&st->index, seq, st->last_seq);
-        must(seq);
-        if (subjects_at(&st->subjects, index_get(&st->index, seq)->subject)->count <= max) continue;
+        must(seq || st->pages.lost);
+        if (seq == 0) break;
+        uint32_t id_of = index_get(&st->index, seq)->subject;
+        if (id_of == SUBJECT_NONE || subjects_at(&st->subjects, id_of)->count <= max) continue;
         stream_remove(st, seq, REMOVED_LIMIT);
         over--;
     }
@@ -51,6 +54,7 @@ size_t stream_expire(struct stream *st, int64_t now, size_t budget) {
     must(st);
     int64_t age = st->conf.c.max_age_ns;
     if (age <= 0) return 0;
+    stream_settle_lost(st);
     size_t n = 0;
     for (; n < budget && st->msgs && st->first_ts <= now - age; n++)
         stream_remove(st, st->first_seq, REMOVED_AGE);
@@ -96,14 +100,15 @@ static uint64_t first_kept(struct stream *st, struct span filter, uint64_t keep)
     bool all = is_all(filter);
     if (!all && !subject_has_wildcard(filter)) {
         seq = stream_seq_last(st, filter, false);
-        while (--keep) seq = stream_prev_same(st, seq);
-        return seq;
+        while (seq && --keep) seq = stream_prev_same(st, seq);
+        return seq ? seq : st->first_seq;
     }
     while (keep) {
         seq = index_before(&st->index, st->first_seq, seq - 1);
-        must(seq);
+        must(seq || st->pages.lost);
+        if (seq == 0) return st->first_seq;
         uint32_t id = index_get(&st->index, seq)->subject;
-        if (all || subject_match(subjects_name(&st->subjects, id), filter)) keep--;
+        if (all || (id != SUBJECT_NONE && subject_match(subjects_name(&st->subjects, id), filter))) keep--;
     }
     return seq;
 }
@@ -166,6 +171,7 @@ static uint64_t purge_all(struct stream *st, uint64_t below) {
         st->last_seq = below - 1;
     }
     if (below >= st->first_seq) st->first_seq = st->last_seq + 1;
+    st->pages.changed = true;
     return n;
 }
 

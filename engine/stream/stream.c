@@ -29,6 +29,8 @@ static void set_up(struct stream *st, const uint8_t secret[16], int64_t window,
     index_init(&st->index);
     subjects_init(&st->subjects, load64(secret) ^ load64(secret + 8));
     dedupe_init(&st->dedupe, secret, window);
+    st->index.owner = st->subjects.owner = st->dedupe.owner = st;
+    st->pages.changed = true;
 }
 
 enum err stream_init(struct stream *st, const struct mr_stream_config *cfg, int64_t created,
@@ -54,9 +56,12 @@ void stream_init_blank(struct stream *st, const uint8_t secret[16], const struct
 
 void stream_deinit(struct stream *st) {
     must(st);
+    stream_pages_deinit(st);
     index_deinit(&st->index);
     subjects_deinit(&st->subjects);
     dedupe_deinit(&st->dedupe);
+    free(st->pages.gone);
+    st->pages = (struct stream_pages){0};
     stream_conf_deinit(&st->conf);
     free(st->last_id);
     st->last_id = NULL;
@@ -76,7 +81,10 @@ void stream_list_subjects(struct stream *st) {
         return;
     }
     uint32_t at = 0, id;
-    while ((id = subjects_next(s, SPAN_EMPTY, &at)) != SUBJECT_NONE) subjects_at(s, id)->count = 0;
+    while ((id = subjects_next(s, SPAN_EMPTY, &at)) != SUBJECT_NONE) {
+        subjects_touch(s, id);
+        subjects_at(s, id)->count = 0;
+    }
     s->listed = true;
     for (uint64_t seq = index_next(&st->index, 1, UINT64_MAX); seq;
          seq = index_next(&st->index, seq + 1, UINT64_MAX)) {
@@ -97,6 +105,7 @@ enum mr_status stream_update(struct stream *st, const struct mr_stream_config *c
     if (e != ERR_OK) return e == ERR_NOMEM ? MR_NOMEM : MR_INVAL;
     stream_conf_deinit(&st->conf);
     st->conf = conf;
+    st->pages.changed = true;
     dedupe_set_window(&st->dedupe, conf.c.duplicate_window_ns, now);
     stream_limit(st, SUBJECT_NONE);
     stream_limit_subjects(st);
@@ -146,7 +155,8 @@ uint64_t stream_first_same(struct stream *st, uint32_t id) {
     must(s->count > 0);
     if (s->exact) return s->first;
     uint64_t first = index_find(&st->index, id, s->first, s->last);
-    must(first);
+    must(first || st->pages.lost);
+    if (!first) return 0;
     subjects_set_first(&st->subjects, id, first);
     return first;
 }
@@ -154,13 +164,13 @@ uint64_t stream_first_same(struct stream *st, uint32_t id) {
 uint64_t stream_next_same(const struct stream *st, uint64_t seq) {
     const struct index_entry *e = index_get(&st->index, seq);
     must(e);
-    return stream_find_same(st, e->subject, seq + 1);
+    return e->subject == SUBJECT_NONE ? 0 : stream_find_same(st, e->subject, seq + 1);
 }
 
 uint64_t stream_prev_same(const struct stream *st, uint64_t seq) {
     const struct index_entry *e = index_get(&st->index, seq);
     must(e && seq > 0);
-    return stream_find_same_back(st, e->subject, seq - 1);
+    return e->subject == SUBJECT_NONE ? 0 : stream_find_same_back(st, e->subject, seq - 1);
 }
 
 uint32_t stream_insert(struct stream *st, const struct stream_put *p) {
@@ -174,6 +184,7 @@ uint32_t stream_insert(struct stream *st, const struct stream_put *p) {
     struct index_entry entry = {.loc = p->loc, .ts = p->ts, .subject = id, .size = (uint32_t)body};
     if (p->hdr_size) entry.size |= INDEX_HAS_HDR;
     index_set(&st->index, p->seq, &entry);
+    st->pages.changed = true;
     subjects_put(&st->subjects, id, p->seq);
     st->msgs++;
     st->bytes += stream_entry_size(st, &entry);
@@ -198,8 +209,8 @@ static void unlink_same(struct stream *st, uint32_t id, uint64_t seq) {
     must(s->count > 0);
     if (!subjects_take(&st->subjects, id, seq)) {
         uint64_t last = index_find_back(&st->index, id, s->first, seq - 1);
-        must(last);
-        subjects_set_last(&st->subjects, id, last);
+        must(last || st->pages.lost);
+        subjects_set_last(&st->subjects, id, last ? last : s->first);
     }
     if (s->count == 0) subjects_drop(&st->subjects, id);
 }
@@ -208,12 +219,14 @@ void stream_remove(struct stream *st, uint64_t seq, enum removed_why why) {
     const struct index_entry *e = index_get(&st->index, seq);
     must(e && st->msgs > 0);
     uint32_t id = e->subject;
-    struct stream_removed r = {seq, e->loc, e->ts, id, e->size & ~(uint32_t)INDEX_HAS_HDR, why};
+    struct stream_removed r = {seq, id == SUBJECT_NONE ? 0 : e->loc,    e->ts,
+                               id,  e->size & ~(uint32_t)INDEX_HAS_HDR, why};
     uint64_t size = stream_entry_size(st, e);
     st->on_removed(st->ctx, st, &r);
     must(st->bytes >= size);
+    st->pages.changed = true;
     index_clear(&st->index, seq);
-    unlink_same(st, id, seq);
+    if (id != SUBJECT_NONE) unlink_same(st, id, seq);
     st->msgs--;
     st->bytes -= size;
     if (seq == st->first_seq) move_first(st);
@@ -248,6 +261,7 @@ enum err stream_reserve(struct stream *st, uint64_t seq, struct span subject, st
 void stream_set_last_id(struct stream *st, struct span id) {
     must(id.p || id.n == 0);
     must(id.n <= st->last_id_cap);
+    st->pages.changed = true;
     if (id.n) memcpy(st->last_id, id.p, id.n);
     st->last_id_len = id.n;
 }

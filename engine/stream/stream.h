@@ -25,12 +25,14 @@
 #include "stream/config.h"
 #include "stream/dedupe.h"
 #include "stream/index.h"
+#include "stream/page.h"
 #include "stream/subjects.h"
 
 enum removed_why { REMOVED_LIMIT, REMOVED_AGE, REMOVED_DELETE, REMOVED_PURGE, REMOVED_LOST };
 
 /* A message that is about to be forgotten: its subject can still be looked at. body: bytes of subject,
- * headers and payload, so that its record took rec_size(0, 0, body). */
+ * headers and payload, so that its record took rec_size(0, 0, body). loc 0 and subject SUBJECT_NONE: its
+ * record was not found when a damaged page was made anew. */
 struct stream_removed {
     uint64_t seq, loc;
     int64_t ts;
@@ -39,12 +41,26 @@ struct stream_removed {
 };
 
 struct consumer;
+struct page_cut;
+
+struct stream_pages {
+    const struct page_host *host;
+    struct page_cache *cache;
+    struct page_cut *cut;    /* being written; NULL = none */
+    struct page_image *gone; /* images that only older heads name */
+    size_t gone_len, gone_cap;
+    struct index_page *rebuilding;
+    uint64_t last_fetch; /* number of the index page read last */
+    bool changed;        /* since the last cut */
+    bool lost;           /* there are entries whose record was not found: see stream_settle_lost() */
+};
 
 struct stream {
     struct stream_conf conf;
     struct index index;
     struct subjects subjects;
     struct dedupe dedupe;
+    struct stream_pages pages;
     uint64_t msgs, bytes, first_seq, last_seq, visible_seq, lost_msgs, lost_bytes;
     int64_t first_ts, last_ts, created; /* last_ts: the newest time given out, never goes back */
     uint8_t *last_id;                   /* message id of the last message */

@@ -2,6 +2,9 @@
 #pragma once
 #include "stream/stream.h"
 
+/* Messages whose record was not found are taken out, and what is counted is counted again. */
+void stream_settle_lost(struct stream *st);
+void stream_pages_deinit(struct stream *st);
 /* Adds a message to index, subject and counters; room was reserved. It need not be the newest. Returns the
  * subject's id. */
 uint32_t stream_insert(struct stream *st, const struct stream_put *p);

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/must.h"
+#include "stream/page.h"
 #include "subject/subject.h"
 
 /* Names of a chunk stand one behind the other. When there is no room they are laid out anew, with a quarter
@@ -148,6 +149,11 @@ static enum err names_grow(struct subject_chunk *c, size_t n) {
     return ERR_OK;
 }
 
+void subjects_touch(struct subjects *s, uint32_t id) {
+    must(id / SUBJECT_CHUNK < s->chunks_len);
+    page_touch(s->owner, &s->chunks[id / SUBJECT_CHUNK].place, PAGE_SUBJECTS, id / SUBJECT_CHUNK);
+}
+
 static uint32_t next_gen(struct subjects *s) {
     must(s->gen > 0);
     must(s->gen < 1u << 31);
@@ -189,6 +195,7 @@ enum err subjects_add(struct subjects *s, struct span name, uint32_t *id) {
     *id = subjects_find(s, name);
     if (*id != SUBJECT_NONE) return ERR_OK;
     uint32_t hash = name_hash(s, name);
+    subjects_touch(s, s->free_id == SUBJECT_NONE ? s->items_len : s->free_id);
     *id = take_id(s);
     struct subject_chunk *c = &s->chunks[*id / SUBJECT_CHUNK];
     *subjects_at(s, *id) =
@@ -199,6 +206,56 @@ enum err subjects_add(struct subjects *s, struct span name, uint32_t *id) {
     s->count++;
     s->recent = *id;
     return ERR_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ loading
+ */
+
+enum err subjects_load_chunk(struct subjects *s, uint32_t chunk, uint32_t ids, size_t names) {
+    must(ids <= SUBJECT_CHUNK);
+    must(s->free_id == SUBJECT_NONE);
+    if (chunk != s->chunks_len || s->items_len != chunk * SUBJECT_CHUNK || ids == 0 || names > UINT32_MAX / 2)
+        return ERR_CORRUPT;
+    if (chunks_grow(s) != ERR_OK) return ERR_NOMEM;
+    struct subject_chunk *c = &s->chunks[s->chunks_len++];
+    *c = (struct subject_chunk){0};
+    uint32_t cap = chunk > 0 ? SUBJECT_CHUNK : 4;
+    while (cap < ids) cap *= 2;
+    c->items = calloc(cap, sizeof c->items[0]);
+    c->names = malloc(names + names / 8 + 1);
+    if (!c->items || !c->names) return ERR_NOMEM;
+    c->cap = (uint16_t)cap;
+    c->names_cap = (uint32_t)(names + names / 8 + 1);
+    c->len = (uint16_t)ids;
+    s->items_len += ids;
+    return ERR_OK;
+}
+
+enum err subjects_load(struct subjects *s, uint32_t id, struct span name) {
+    must(id < s->items_len);
+    must(subjects_at(s, id)->size == 0);
+    struct subject_chunk *c = &s->chunks[id / SUBJECT_CHUNK];
+    if (name.n == 0 || name.n > UINT16_MAX || name.n > c->names_cap - c->names_len) return ERR_CORRUPT;
+    if (table_grow(s) != ERR_OK) return ERR_NOMEM;
+    uint32_t hash = name_hash(s, name), at = slot_of(s, name, hash);
+    if (s->table[at]) return ERR_CORRUPT;
+    *subjects_at(s, id) =
+        (struct subject){.hash = hash, .name = c->names_len, .size = (uint16_t)name.n, .gen = next_gen(s)};
+    memcpy(c->names + c->names_len, name.p, name.n);
+    c->names_len += (uint32_t)name.n;
+    s->table[at] = id + 1;
+    s->count++;
+    return ERR_OK;
+}
+
+void subjects_loaded(struct subjects *s) {
+    must(s->free_id == SUBJECT_NONE);
+    for (uint32_t id = s->items_len; id-- > 0;) {
+        if (subjects_at(s, id)->size) continue;
+        subjects_at(s, id)->name = s->free_id;
+        s->free_id = id;
+    }
+    must(s->count <= s->items_len);
 }
 
 /* ------------------------------------------------------------------------------------------------ dropping
@@ -224,6 +281,7 @@ void subjects_drop(struct subjects *s, uint32_t id) {
     must(t->size > 0 && t->count == 0);
     uint32_t at = slot_of(s, subjects_name(s, id), t->hash);
     must(s->table[at] == id + 1);
+    subjects_touch(s, id);
     s->count--;
     table_close(s, at);
     struct subject_chunk *c = &s->chunks[id / SUBJECT_CHUNK];

@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/span.h"
+#include "stream/place.h"
 
 struct subject {
     uint64_t first, last; /* sequences */
@@ -41,6 +42,7 @@ struct subject_chunk {
     struct subject_list **lists; /* NULL: none of these subjects has a list */
     uint32_t names_len, names_cap, names_dead;
     uint16_t len, cap; /* items ever used; room */
+    struct page_place place;
 };
 
 enum { SUBJECT_NONE = UINT32_MAX, SUBJECT_CHUNK = 256 };
@@ -55,6 +57,7 @@ struct subjects {
     uint32_t gen, gen_wraps; /* next generation; how often the counter started over */
     bool listed;
     uint64_t seed;
+    struct stream *owner; /* NULL: pages are not written */
 };
 
 void subjects_init(struct subjects *s, uint64_t seed);
@@ -74,6 +77,14 @@ struct span subjects_name(const struct subjects *s, uint32_t id);
  * meanwhile, not added. */
 uint32_t subjects_next(struct subjects *s, struct span filter, uint32_t *at);
 size_t subjects_memory(const struct subjects *s); /* bytes held */
+
+/* Before a change of this subject. */
+void subjects_touch(struct subjects *s, uint32_t id);
+/* Loading: a chunk with this many ids, all free; then each of them; then the chain of free ids. ERR_NOMEM,
+ * ERR_CORRUPT. */
+enum err subjects_load_chunk(struct subjects *s, uint32_t chunk, uint32_t ids, size_t names) MUST_USE;
+enum err subjects_load(struct subjects *s, uint32_t id, struct span name) MUST_USE;
+void subjects_loaded(struct subjects *s);
 
 static inline struct subject *subjects_at(const struct subjects *s, uint32_t id) {
     return &s->chunks[id / SUBJECT_CHUNK].items[id % SUBJECT_CHUNK];

@@ -25,6 +25,7 @@ void subjects_unlist(struct subjects *s) {
     s->listed = false;
     for (uint32_t i = 0; i < s->chunks_len; i++) {
         struct subject_chunk *c = &s->chunks[i];
+        if (c->lists && s->owner) subjects_touch(s, i * SUBJECT_CHUNK);
         for (uint32_t k = 0; c->lists && k < SUBJECT_CHUNK; k++) free(c->lists[k]);
         free(c->lists);
         c->lists = NULL;
@@ -102,6 +103,7 @@ void subjects_put(struct subjects *s, uint32_t id, uint64_t seq) {
     must(seq > 0);
     struct subject *t = subjects_at(s, id);
     must(t->size > 0);
+    subjects_touch(s, id);
     uint32_t count = t->count++;
     if (count == 0) {
         t->first = t->last = seq;
@@ -124,6 +126,7 @@ bool subjects_take(struct subjects *s, uint32_t id, uint64_t seq) {
     struct subject *t = subjects_at(s, id);
     must(t->count > 0);
     must(seq >= t->first && seq <= t->last);
+    subjects_touch(s, id);
     if (--t->count == 0) {
         if (s->listed) list_forget(s, id);
         return true;
@@ -155,6 +158,7 @@ void subjects_set_first(struct subjects *s, uint32_t id, uint64_t seq) {
     struct subject *t = subjects_at(s, id);
     must(t->count > 0 && !s->listed);
     must(seq >= t->first && seq <= t->last);
+    subjects_touch(s, id);
     t->first = seq;
     t->exact = true;
 }
@@ -163,6 +167,7 @@ void subjects_set_last(struct subjects *s, uint32_t id, uint64_t seq) {
     struct subject *t = subjects_at(s, id);
     must(t->count > 0 && !s->listed);
     must(seq >= t->first && seq < t->last);
+    subjects_touch(s, id);
     t->last = seq;
     if (t->count > 1) return;
     t->first = seq;

@@ -26,7 +26,7 @@ void tlv_reset(struct codec_buf *b) {
     b->failed = false;
 }
 
-static uint8_t *room(struct codec_buf *b, size_t n) {
+uint8_t *tlv_room(struct codec_buf *b, size_t n) {
     must(b);
     must(b->n <= b->cap);
     if (b->failed) return NULL;
@@ -49,7 +49,7 @@ size_t tlv_begin(struct codec_buf *b, uint16_t tag) {
     must(b);
     must(tag != 0);
     size_t at = b->n;
-    uint8_t *p = room(b, HEAD);
+    uint8_t *p = tlv_room(b, HEAD);
     if (p) store16(p, tag);
     return at;
 }
@@ -66,7 +66,7 @@ void tlv_end(struct codec_buf *b, size_t begin) {
 
 void tlv_raw(struct codec_buf *b, const void *p, size_t n) {
     must(p || n == 0);
-    uint8_t *to = room(b, n);
+    uint8_t *to = tlv_room(b, n);
     if (to && n) memcpy(to, p, n);
 }
 
@@ -81,7 +81,7 @@ void tlv_words(struct codec_buf *b, uint16_t tag, const uint64_t *words, size_t 
     must(words && count);
     size_t at = tlv_begin(b, tag);
     for (size_t i = 0; i < count; i++) {
-        uint8_t *p = room(b, 8);
+        uint8_t *p = tlv_room(b, 8);
         if (p) store64(p, words[i]);
     }
     tlv_end(b, at);

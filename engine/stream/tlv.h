@@ -17,6 +17,8 @@ void tlv_bytes(struct codec_buf *b, uint16_t tag, struct span value);
 void tlv_words(struct codec_buf *b, uint16_t tag, const uint64_t *words, size_t count);
 void tlv_raw(struct codec_buf *b, const void *p, size_t n);
 void tlv_varint(struct codec_buf *b, uint64_t n);
+/* n bytes more, to be filled by the caller; NULL: failed. */
+uint8_t *tlv_room(struct codec_buf *b, size_t n);
 
 struct tlv {
     struct span left;
