@@ -35,6 +35,7 @@ struct sim_run {
     struct mr_shard *shards[SHARDS_MAX];
     uint32_t shards_count;
     enum mr_sync sync;
+    int64_t interval_ns;
     uint64_t segment_bytes;
     enum sim_crash crash;
     bool faults;
@@ -455,6 +456,10 @@ static void drain(struct sim_run *r) {
                 idle++;
             }
             for (uint64_t seq = 1; c->c && seq <= s->last; seq++)
+                if (c->acks[seq].delivered && c->acks[seq].state == ACK_ASKED)
+                    model_fail("stream %llu: the ack of %llu waits for the interval", ULL(s->instance),
+                               ULL(seq));
+            for (uint64_t seq = 1; c->c && seq <= s->last; seq++)
                 if (s->msgs[seq].state == MSG_KEPT && model_matches(c, s->msgs[seq].content) &&
                     c->acks[seq].state == ACK_NOT)
                     model_fail("stream %llu: %llu is never delivered", ULL(s->instance), ULL(seq));
@@ -474,7 +479,7 @@ static bool open_life(struct sim_run *r, uint64_t seed, uint64_t life, bool cut)
                                 .path = "d",
                                 .shards = r->shards_count,
                                 .sync = r->sync,
-                                .sync_interval_ns = 50 * 1000 * 1000,
+                                .sync_interval_ns = r->interval_ns,
                                 .segment_bytes = r->segment_bytes,
                                 .cache_bytes = 1 << 20,
                                 .log = on_log};
@@ -549,6 +554,7 @@ static void run_seed(uint64_t seed, enum sim_break broken, bool trace) {
     sim_node_sync(r->disk, sim_disk_root(r->disk), UINT64_MAX);
     model_init(&r->m);
     r->sync = chance(r, 25) ? MR_SYNC_INTERVAL : MR_SYNC_ALWAYS;
+    r->interval_ns = chance(r, 50) ? 50 * 1000 * 1000 : (int64_t)3600 * 1000 * 1000 * 1000;
     r->segment_bytes = (uint64_t)1 << (20 + below(r, 2));
     uint64_t lives = 2 + below(r, LIVES_MAX - 1);
     for (uint64_t life = 0; life < lives; life++) one_life(r, seed, life, false);

@@ -305,6 +305,58 @@ static void interval_acknowledges_twice(void) {
     sim_end(f);
 }
 
+/* --- stale bytes --- */
+
+/* Both headers of the frame that ends a file's segment; how much of the file lies behind it. */
+static uint64_t behead_the_last(const char *path) {
+    struct frame_header h;
+    const struct sim_node *n = sim_node_find(disk, NULL, path);
+    for (uint64_t off = SEG_HEADERS_BYTES; sim_node_read(n, off, &h, sizeof h) == sizeof h; off += h.size) {
+        if (h.magic != FRAME_MAGIC || h.off != off || h.size == 0) return 0;
+        if (!(h.flags & FRAME_LAST)) continue;
+        sim_disk_rot(disk, path, off + 9, 2);
+        sim_disk_rot(disk, path, off + h.size - sizeof h + 9, 2);
+        return sim_node_size(n) - off - h.size;
+    }
+    return 0;
+}
+
+/* A segment ends before its file, which was used before, does; the frame that says so is damaged. What the
+ * earlier use left stands where records may stand, and only the epoch in their checksums tells. */
+static void an_earlier_use_of_a_file_never_shows(void) {
+    struct fixture *f = sim_fixture();
+    static uint64_t locs[1001];
+    fix_open(f);
+    roll(f, 1000, 20, locs);
+    uint64_t frame, seq = 1000;
+    while (f->s->place->end < SEG_HEADERS_BYTES + (100 << 10) || f->s->place->end > 120 << 10)
+        put(f, ++seq, BODY, STORE_FORCE, &frame), fix_turn(f);
+    char path[32];
+    snprintf(path, sizeof path, "log/%08x.seg", f->s->place->file);
+    CHECK(f->s->place->segno > 10); /* far more than there are files */
+    enum err e = ERR_FULL;
+    for (int i = 0; i < 2000 && e == ERR_FULL; i++) {
+        e = store_reserve(f->s, 60 * bytes_of(seq), 60);
+        if (e == ERR_FULL) fix_turn(f);
+    }
+    CHECK_EQ(e, ERR_OK);
+    for (int i = 0; i < 100; i++) put(f, ++seq, BODY, STORE_FORCE, &frame);
+    fix_wait_durable(f, frame);
+    store_close(f->s);
+    CHECK(behead_the_last(path) > 64 << 10);
+    fix_open(f);
+    CHECK(f->damage_len > 0);
+    uint64_t last = 0;
+    for (size_t i = 0; i < f->seen_len; i++) {
+        if (f->seen[i].kind != REC_MESSAGE) continue;
+        CHECK(f->seen[i].right);
+        CHECK(last ? f->seen[i].seq == last + 1 : f->seen[i].seq <= 981);
+        last = f->seen[i].seq;
+    }
+    CHECK_EQ(last, seq);
+    sim_end(f);
+}
+
 /* --- preparing --- */
 
 static void an_unused_log_stays_small(void) {
@@ -508,4 +560,5 @@ CHECK_MAIN(CASE(dead_segments_are_used_again), CASE(nothing_goes_before_the_owne
            CASE(an_idle_log_takes_no_room_for_kills), CASE(kills_cost_what_was_written_between_them),
            CASE(a_closed_segment_left_long_is_cut), CASE(cut_segments_are_removed_not_used_again),
            CASE(half_made_files_do_not_gather), CASE(waiting_does_not_spin),
-           CASE(a_misdirected_write_is_noticed), CASE(a_bad_sector_costs_what_lies_in_it))
+           CASE(a_misdirected_write_is_noticed), CASE(an_earlier_use_of_a_file_never_shows),
+           CASE(a_bad_sector_costs_what_lies_in_it))
