@@ -133,6 +133,7 @@ void api_direct_get(struct api_req *r);
 void api_consumer_create(struct api_req *r);
 void api_consumer_delete(struct api_req *r);
 void api_consumer_info(struct api_req *r);
+void api_consumer_pause(struct api_req *r);
 void api_consumer_names(struct api_req *r);
 void api_consumer_list(struct api_req *r);
 void api_unsupported(struct api_req *r);

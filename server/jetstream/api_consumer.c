@@ -10,6 +10,7 @@
 #include "jetstream/info.h"
 #include "jetstream/push.h"
 #include "subject/subject.h"
+#include "wire/gotime.h"
 #include "wire/json.h"
 #include "wire/nuid.h"
 
@@ -152,10 +153,20 @@ static bool create_new(struct api_req *r, struct js_stream *s, const struct cons
     return js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
 }
 
+/* Once it is there, only a request of its own pauses it. */
+static bool keep_pause(struct consumer_cfg *c, struct span extra, struct js_error *e) {
+    struct consumer_cfg was;
+    if (!consumer_cfg_load(&was, extra, e)) return false;
+    c->pause_until = was.pause_until;
+    consumer_cfg_free(&was);
+    return true;
+}
+
 /* The same name again: equal is fine, different is an update unless the client insists on creating. */
-static bool create_over(struct api_req *r, struct js_consumer *old, const struct consumer_cfg *c) {
+static bool create_over(struct api_req *r, struct js_consumer *old, struct consumer_cfg *c) {
     struct text t = {0};
     struct span extra = js_span(mr_consumer_config(old->engine)->extra);
+    if (!keep_pause(c, extra, &r->err)) return false;
     consumer_cfg_put(&t, c);
     bool same = !t.failed && span_eq(text_span(&t), extra);
     text_free(&t);
@@ -252,6 +263,42 @@ void api_consumer_info(struct api_req *r) {
         consumer_answer(r, c, API_DURABLE);
     else
         api_fail_durable(r);
+}
+
+static bool pause_set(struct api_req *r, struct js_consumer *k, int64_t until) {
+    must(k->engine != NULL);
+    struct consumer_cfg c;
+    if (!consumer_cfg_load(&c, js_span(mr_consumer_config(k->engine)->extra), &r->err)) return false;
+    c.pause_until = until;
+    struct mr_consumer *engine = k->engine;
+    enum mr_status st = with_engine_cfg(&c, k->name, k->stream, &engine);
+    consumer_cfg_free(&c);
+    if (st != MR_OK) return js_fail(&r->err, api_code_of(st, JS_CONSUMER_CREATE), mr_status_text(st));
+    return js_consumer_follow(k) == ERR_OK || js_fail(&r->err, JS_INSUFFICIENT_RESOURCES, NULL);
+}
+
+/* No time, or one that has passed, ends the pause. */
+void api_consumer_pause(struct api_req *r) {
+    must(r->consumer.n > 0);
+    static const struct json_field fields[] = {{"pause_until", JSON_TIME, 0, NULL, NULL}};
+    static const struct json_table table = {"JSApiConsumerPauseRequest", fields, 1};
+    int64_t until = GOTIME_ZERO;
+    if (api_body_is_json(r->body) && !api_body(r, &table, &until)) {
+        api_fail(r);
+        return;
+    }
+    struct js_consumer *c = consumer_of(r);
+    if (!c || !pause_set(r, c, until)) {
+        api_fail_durable(r);
+        return;
+    }
+    struct text *t = api_begin(r);
+    int64_t left = js_consumer_paused(c);
+    text_key_bool(t, "paused", left > 0);
+    text_key_time(t, "pause_until", until);
+    if (left > 0) text_key_i64(t, "pause_remaining", left);
+    text_lit(t, "}");
+    api_answer(r, API_DURABLE);
 }
 
 static int by_name(const void *a, const void *b) {

@@ -377,7 +377,6 @@ static bool check_supported(const struct consumer_cfg *c, struct js_error *e) {
         {c->replay != 0, "replay policy original is"},
         {sampling > 0, "ack sampling is"},
         {c->priority_policy != 0, "priority groups are"},
-        {c->pause_until != CONSUMER_NO_TIME && c->pause_until != GOTIME_ZERO, "pausing a consumer is"},
         {c->sourcing || c->direct, "sourcing consumers are"},
     };
     for (size_t i = 0; i < COUNT(missing); i++)
@@ -496,9 +495,10 @@ void consumer_cfg_put(struct text *t, const struct consumer_cfg *c) {
     text_opt_bool(t, "mem_storage", c->mem_storage);
     text_opt_bool(t, "direct", c->direct);
     text_opt_bool(t, "sourcing", c->sourcing);
-    if (c->pause_until != CONSUMER_NO_TIME) text_key_time(t, "pause_until", c->pause_until);
+    bool pause = c->pause_until != CONSUMER_NO_TIME && c->pause_until != GOTIME_ZERO;
+    if (pause) text_key_time(t, "pause_until", c->pause_until);
     text_key(t, "metadata"); /* last, see js_config_echo() */
-    js_metadata_put(t, c->metadata, 0);
+    js_metadata_put(t, c->metadata, pause);
     text_lit(t, "}");
 }
 

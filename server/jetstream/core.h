@@ -118,7 +118,8 @@ struct js_consumer {
     uint64_t timer_ns;   /* what the timer is set to; UINT64_MAX when not set */
     uint64_t active_ns;  /* monotonic: last pull or delivery */
     uint64_t pause_ns;   /* its client lags, or the way there is backed up: not before */
-    int64_t inactive_ns; /* deleted after so long without use; 0 = never */
+    int64_t paused_until; /* wall time: nothing is delivered before; 0 = not paused */
+    int64_t inactive_ns;  /* deleted after so long without use; 0 = never */
     int64_t max_batch, max_expires, max_bytes;
     size_t max_waiting;
     uint64_t last_cseq, last_sseq, last_pending; /* of the last delivery, for the length of ack subjects */

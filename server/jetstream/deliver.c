@@ -449,7 +449,22 @@ static bool unused(const struct js_consumer *c) {
     return c->inactive_ns > 0 && (c->push ? !c->push->active : c->pulls_n == 0);
 }
 
+int64_t js_consumer_paused(const struct js_consumer *c) {
+    int64_t left = c->paused_until ? c->paused_until - js_wall(c->stream->js) : 0;
+    return left > 0 ? left : 0;
+}
+
+/* The pause may be over. */
+static void resume(struct js_consumer *c) {
+    must(c->paused_until != 0);
+    if (js_consumer_paused(c) > 0) return;
+    c->paused_until = 0;
+    js_consumer_ready(c);
+}
+
 void js_consumer_timer(struct js_consumer *c) {
+    int64_t paused = js_consumer_paused(c);
+    if (paused > 0) js_consumer_wake(c, js_now(c->stream->js) + (uint64_t)paused);
     for (const struct list *l = c->pulls.next; l != &c->pulls; l = l->next) {
         const struct pull *p = container_of(l, struct pull, link);
         js_consumer_wake(c, p->expires_ns);
@@ -472,6 +487,7 @@ static void consumer_expire(struct js_consumer *c) {
 static void due(struct js_consumer *c) {
     must(list_empty(&c->due));
     uint64_t now = js_now(c->stream->js);
+    if (c->paused_until) resume(c);
     pulls_due(c, now);
     if (c->push) js_push_due(c);
     if (unused(c)) {
@@ -488,6 +504,10 @@ static void due(struct js_consumer *c) {
 /* One consumer's turn; those that pause keep their place for a later one. */
 static void turn(struct js *js, struct js_consumer *c) {
     must(list_empty(&c->ready));
+    if (js_consumer_paused(c) > 0) { /* requests wait as if there was nothing */
+        if (!c->push) end_of_stream(c);
+        return;
+    }
     bool waits = js_now(js) < c->pause_ns;
     if (!waits) c->pause_ns = 0;
     if (!waits && !(c->push ? js_push_serve(c) : serve(c))) return;

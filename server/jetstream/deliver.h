@@ -21,6 +21,8 @@ size_t js_deliver_one(struct js_consumer *c, struct span to, const struct mr_del
 /* Its client lags, or the way there is backed up: this consumer's turn ends, and it gets none for a moment.
  */
 void js_consumer_pause(struct js_consumer *c);
+/* Nanoseconds left of the pause its configuration asks for. */
+int64_t js_consumer_paused(const struct js_consumer *c);
 /* Nobody got it: it comes again. */
 void js_hand_back(struct js_consumer *c, const struct mr_delivery *d);
 /* Serves ready consumers, then due timers. */

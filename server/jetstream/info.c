@@ -164,6 +164,14 @@ static void sequence_put(struct text *t, const char *key, uint64_t cseq, uint64_
     text_lit(t, "}");
 }
 
+static void pause_put(struct text *t, const struct js_consumer *c) {
+    must(c->engine != NULL);
+    int64_t left = js_consumer_paused(c);
+    if (left == 0) return;
+    text_key_bool(t, "paused", true);
+    text_key_i64(t, "pause_remaining", left);
+}
+
 void info_consumer_put(struct text *t, struct js_consumer *c, bool full) {
     must(c->engine && c->stream);
     struct js *js = c->stream->js;
@@ -181,5 +189,6 @@ void info_consumer_put(struct text *t, struct js_consumer *c, bool full) {
     text_key_u64(t, "num_waiting", js_pulls_sweep(c));
     text_key_u64(t, "num_pending", st.num_pending);
     if (c->push && c->push->active) text_key_bool(t, "push_bound", true);
+    pause_put(t, c);
     text_key_time(t, "ts", js_wall(js));
 }

@@ -210,9 +210,10 @@ static enum err follow_text(struct js_consumer *c, const struct mr_consumer_conf
     struct consumer_cfg text;
     struct js_error e = {JS_OK, ""};
     c->max_waiting = 512;
-    c->max_batch = c->max_expires = c->max_bytes = 0;
+    c->max_batch = c->max_expires = c->max_bytes = c->paused_until = 0;
     if (cfg->extra.n == 0 || !consumer_cfg_load(&text, js_span(cfg->extra), &e)) return ERR_OK;
     if (text.max_waiting > 0) c->max_waiting = (size_t)text.max_waiting;
+    if (text.pause_until != CONSUMER_NO_TIME) c->paused_until = text.pause_until;
     c->max_batch = text.max_batch;
     c->max_expires = text.max_expires;
     c->max_bytes = text.max_bytes;

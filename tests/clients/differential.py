@@ -4,7 +4,7 @@
     differential.py record HOST:PORT      writes tests/unit/data/js/*.json from a reference server (nats-server)
     differential.py check HOST:PORT [-v]  says it all to another server and compares; exits 1 on a difference
 
-A third word, recorded or retention, limits both to that file.
+A third word, recorded, retention or pause, limits both to that file.
 
 Needs nothing but Python. The server must have JetStream on and no streams. What differs from run to run (times, inboxes,
 generated names, identities) is replaced before comparing; everything else must be equal, field by field.
@@ -106,6 +106,8 @@ def normal(v, key=''):
         return [normal(x) for x in v]
     if key in TIMES and isinstance(v, str):
         return 'ZERO' if v.startswith('0001-') else 'TIME'
+    if key == 'pause_remaining':
+        return 'LEFT'
     if key in ('_nats.ver', '_nats.level', 'leader'):
         return 'SERVER'
     if key == 'name' and isinstance(v, str) and re.fullmatch(r'[0-9A-Za-z]{8}', v) and not v.islower():
@@ -712,6 +714,38 @@ def interest_changes():
     api('STREAM.DELETE.I')
 
 
+def pauses():
+    future = '2100-01-01T00:00:00Z'
+    api('STREAM.CREATE.U', {'name': 'U', 'subjects': ['u.>'], 'storage': 'memory'})
+    explicit('a', 'U')
+    for i in range(3):
+        publish('u.1', 'm%d' % i)
+    api('CONSUMER.PAUSE.U.a', {'pause_until': future})
+    pull('U.a', {'batch': 1, 'no_wait': True})
+    pull('U.a', {'batch': 1, 'expires': 200000000}, 1, 1)
+    api('CONSUMER.INFO.U.a')
+    api('CONSUMER.PAUSE.U.a', {'pause_until': '2020-01-01T00:00:00Z'})
+    api('CONSUMER.INFO.U.a')
+    pull('U.a', {'batch': 1, 'no_wait': True})
+    for body in ('', {}, '{"pause_until":"x"}', {'foo': 1}, {'pause_until': 5}, 'x'):
+        api('CONSUMER.PAUSE.U.a', body)
+    api('CONSUMER.INFO.U.a')
+    api('CONSUMER.PAUSE.U.zz', {'pause_until': future})
+    api('CONSUMER.PAUSE.ZZ.zz', {'pause_until': future})
+    explicit('p', 'U', pause_until=future)
+    api('CONSUMER.INFO.U.p')
+    explicit('p', 'U')
+    explicit('p', 'U', max_deliver=7)
+    explicit('p', 'U', pause_until='2020-01-01T00:00:00Z')
+    api('CONSUMER.INFO.U.p')
+    pull('U.p', {'batch': 1, 'no_wait': True})
+    api('CONSUMER.PAUSE.U.p')
+    pull('U.p', {'batch': 1, 'no_wait': True})
+    explicit('o', 'U', pause_until='2020-01-01T00:00:00Z')
+    api('CONSUMER.INFO.U.o')
+    api('STREAM.DELETE.U')
+
+
 def run(client, name, parts, record, verbose):
     STEPS.clear()
     for part in parts:
@@ -741,6 +775,7 @@ def run(client, name, parts, record, verbose):
 PARTS = {
     'recorded': (streams, publishing, messages, updates, consumers, pulls, acks, directs, push),
     'retention': (queues, exhausted, interests, interest_and_limits, interest_changes),
+    'pause': (pauses,),
 }
 
 

@@ -1,6 +1,7 @@
 /* Push consumers: who activates them, flow control, heartbeats, and their end. */
 #include "jetstream/push.h"
 #include "js_world.h"
+#include "wire/gotime.h"
 
 static struct world *with_stream(unsigned shards, int messages) {
     struct world *w = world_open(shards, false);
@@ -272,5 +273,42 @@ static void restart(void) {
     world_close(w);
 }
 
-CHECK_MAIN(CASE(interest_here), CASE(interest_elsewhere), CASE(groups), CASE(flow_control), CASE(heartbeats),
-           CASE(ephemerals_go), CASE(refusals), CASE(vanishing), CASE(restart))
+/* A pause ends by itself, and what was asked meanwhile is answered then. */
+static void paused_for_a_while(void) {
+    struct world *w = with_stream(1, 2);
+    char until[GOTIME_TEXT_MAX + 1] = "", more[256];
+    until[gotime_put(until, js_wall(w->shard[0].js) + 300000000)] = 0;
+    snprintf(more, sizeof more, ",\"durable_name\":\"c\",\"ack_policy\":\"explicit\",\"pause_until\":\"%s\"",
+             until);
+    struct sub *s = world_bind(w, 0, "push.x", "");
+    world_has(consumer(w, "c", more), "\"paused\":true,\"pause_remaining\":");
+    world_forget(w);
+    world_wait(w, 1, 50);
+    CHECK_EQ(w->got_n, 0);
+    world_wait(w, 2, 3000);
+    CHECK_EQ(w->got_n, 2);
+    CHECK(!strstr(info(w, "c"), "\"paused\""));
+    snprintf(more, sizeof more, "{\"pause_until\":\"2100-01-01T00:00:00Z\"}");
+    world_has(world_api(w, "CONSUMER.PAUSE.S.c", more),
+              "\"paused\":true,\"pause_until\":\"2100-01-01T00:00:00Z\"");
+    world_forget(w);
+    world_pub(w, 0, "s.1", "", "", SPAN_LIT("held back"));
+    world_wait(w, 1, 50);
+    CHECK_EQ(w->got_n, 0);
+    world_unbind(w, 0, s);
+    s = world_bind(w, 0, "push.x", ""); /* a new listener changes nothing */
+    world_wait(w, 1, 50);
+    CHECK_EQ(w->got_n, 0);
+    until[gotime_put(until, js_wall(w->shard[0].js) + 300000000)] = 0;
+    snprintf(more, sizeof more, "{\"pause_until\":\"%s\"}", until);
+    world_has(world_api(w, "CONSUMER.PAUSE.S.c", more), "\"paused\":true");
+    world_forget(w);
+    world_wait(w, 1, 3000);
+    CHECK_STR(w->got[0].data, "held back");
+    world_unbind(w, 0, s);
+    world_close(w);
+}
+
+CHECK_MAIN(CASE(paused_for_a_while), CASE(interest_here), CASE(interest_elsewhere), CASE(groups),
+           CASE(flow_control), CASE(heartbeats), CASE(ephemerals_go), CASE(refusals), CASE(vanishing),
+           CASE(restart))

@@ -39,6 +39,7 @@ static yyjson_mut_val *normal(yyjson_mut_doc *d, yyjson_val *v, const char *key)
         return a;
     }
     const char *s = yyjson_get_str(v);
+    if (!strcmp(key, "pause_remaining")) return yyjson_mut_str(d, "LEFT");
     if (s && is_time(key)) return yyjson_mut_str(d, strncmp(s, "0001-", 5) ? "TIME" : "ZERO");
     if (!strcmp(key, "_nats.ver") || !strcmp(key, "_nats.level") || !strcmp(key, "leader"))
         return yyjson_mut_str(d, "SERVER");
@@ -129,6 +130,7 @@ static void one_shard(void) { replay("recorded", 1, true); }
 static void two_shards(void) { replay("recorded", 2, true); }
 static void four_shards(void) { replay("recorded", 4, true); }
 static void retention(void) { replay("retention", 1, true); }
+static void pauses(void) { replay("pause", 2, false); }
 static void retention_on_three(void) { replay("retention", 3, true); }
 
-CHECK_MAIN(CASE(one_shard), CASE(two_shards), CASE(four_shards), CASE(retention), CASE(retention_on_three))
+CHECK_MAIN(CASE(one_shard), CASE(two_shards), CASE(four_shards), CASE(retention), CASE(pauses), CASE(retention_on_three))
