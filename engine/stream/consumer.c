@@ -234,49 +234,6 @@ void consumer_let_go(struct consumer *c, uint64_t seq) {
     if (st->conf.c.retention != MR_RETAIN_LIMITS) st->on_released(st->ctx, st, c, seq);
 }
 
-/* The whole stream is to be counted: the subjects know. */
-static bool count_by_subjects(struct consumer *c, uint64_t from) {
-    struct stream *st = c->st;
-    if (from > st->first_seq || st->visible_seq < st->last_seq || c->last_per_subject_until) return false;
-    must(c->num_pending == 0);
-    uint32_t at = 0, id;
-    while ((id = subjects_next(&st->subjects, SPAN_EMPTY, &at)) != SUBJECT_NONE) {
-        if (consumer_matches(c, id)) c->num_pending += subjects_at(&st->subjects, id)->count;
-    }
-    return true;
-}
-
-static uint64_t count_all(const struct consumer *c, uint64_t from, uint64_t to) {
-    must(from > 0);
-    must(from <= to);
-    uint64_t n = 0;
-    for (uint64_t seq = index_next(&c->st->index, from, to); seq; seq = index_next(&c->st->index, seq, to)) {
-        uint64_t run = index_run(&c->st->index, seq, to);
-        must(run > 0);
-        n += run;
-        seq += run;
-        if (seq > to) break;
-    }
-    return n;
-}
-
-void consumer_count(struct consumer *c) {
-    must(c->next_seq > 0);
-    must(c->st->visible_seq <= c->st->last_seq);
-    uint64_t to = c->st->visible_seq, from = c->counted_seq + 1;
-    if (from < c->next_seq) from = c->next_seq;
-    if (from > to) return;
-    bool plain = c->conf.c.filters_count == 0 && (c->last_per_subject_until < from);
-    if (plain) {
-        c->num_pending += count_all(c, from, to);
-    } else if (!count_by_subjects(c, from)) {
-        for (uint64_t seq = index_next(&c->st->index, from, to); seq;
-             seq = index_next(&c->st->index, seq + 1, to))
-            c->num_pending += consumer_wants(c, seq);
-    }
-    c->counted_seq = to;
-}
-
 void consumer_recount(struct consumer *c) {
     must(c->next_seq > 0);
     c->num_pending = 0;
