@@ -77,6 +77,8 @@ enum { FORMAT_VERSION = 1, SEG_HEADERS_BYTES = 8192, SEG_HEADER_COPY = 4096, REC
 #define STORE_MAGIC "MILLRACE"
 #define SEG_MAGIC   "MRSEGMNT"
 enum { FRAME_MAGIC = 0x4d41524d /* "MRAM" */ };
+#define FRAME_NO_MAX ((uint64_t)1 << 62) /* no log comes that far; so numbers behind a frame's do not wrap   \
+                                          */
 
 struct store_id {
     uint8_t magic[8];

@@ -163,7 +163,7 @@ bool frame_head(const uint8_t *p, uint64_t epoch, struct frame_header *h) {
     if (h->magic != FRAME_MAGIC || h->epoch != epoch || h->crc != frame_crc(h)) return false;
     bool sane = h->size >= 512 && h->size <= FRAME_SIZE_MAX && h->used % REC_ALIGN == 0 &&
                 (uint64_t)h->used + FRAME_OVERHEAD <= h->size && h->off % 512 == 0 && h->frame_no > 0 &&
-                h->durable_through < h->frame_no;
+                h->frame_no <= FRAME_NO_MAX && h->durable_through < h->frame_no;
     return sane;
 }
 

@@ -39,7 +39,7 @@ static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h
     if (memcmp(h->uuid, s->cfg.uuid, sizeof h->uuid) != 0 || h->log != s->cfg.log) return ERR_FOREIGN;
     bool sane = h->block >= 512 && h->block <= SEG_HEADERS_BYTES && (h->block & (h->block - 1)) == 0 &&
                 h->segno > 0 && h->segno < UINT32_MAX && h->size > SEG_HEADERS_BYTES &&
-                h->size % h->block == 0;
+                h->size % h->block == 0 && h->first_frame <= FRAME_NO_MAX;
     if (!sane) return ERR_CORRUPT;
     g->segno = h->segno;
     g->epoch = h->epoch;
