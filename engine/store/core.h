@@ -101,8 +101,8 @@ struct maker {
     bool paused; /* yielded to commits */
     bool no_space;
     enum err why; /* no_space: what appends are told */
-    bool waited; /* an append was refused for want of a segment */
-    bool tell;   /* it may try again */
+    bool waited;  /* an append was refused for want of a segment */
+    bool tell;    /* it may try again */
     uint64_t zero_off, retry_ns, old_segno;
     uint64_t want;     /* a record needs a segment of at least this size */
     struct region mem; /* zeros, never touched: they take no memory */
@@ -172,7 +172,8 @@ struct store {
     struct list ready, free, open;
     uint32_t ready_count, free_count, open_count;
     uint32_t next_file;
-    struct rng rng; /* epochs */
+    uint64_t seg_least; /* the smallest that serves: one frame and a closing one */
+    struct rng rng;     /* epochs */
     uint64_t next_segno;
     struct seg *place; /* where the next frame goes, at place->end; NULL: the next segment's start */
     struct maker maker;
@@ -216,7 +217,7 @@ void seg_fill_header(struct store *s, struct seg *g, uint64_t first_frame, struc
  * s->place. */
 enum err seg_make_now(struct store *s, uint64_t first_frame) MUST_USE;
 uint64_t seg_next_size(const struct store *s);
-bool seg_usable(const struct store *s, const struct seg *g); /* may its free file be used again? */
+bool seg_usable(const struct store *s, const struct seg *g); /* can its free file be used again? */
 /* The next segment becomes s->place. ERR_FULL: being allocated; ERR_NOSPC. need: bytes of frames that must
  * fit. */
 enum err seg_advance(struct store *s, uint64_t need) MUST_USE;

@@ -50,7 +50,8 @@ static struct seg *recycled(struct store *s, uint64_t size) {
     must(size >= s->cfg.seg_min);
     list_each(l, next, &s->free) {
         struct seg *g = container_of(l, struct seg, link);
-        if (g->reads || !seg_usable(s, g) || g->size < s->maker.want || g->size < size / 2) continue;
+        if (g->reads || !seg_usable(s, g) || g->size < s->maker.want) continue;
+        if (g->size < size / 2 && !s->maker.no_space) continue;
         list_del(l);
         s->free_count--;
         return g;

@@ -78,6 +78,7 @@ void reclaim_free(struct store *s, struct seg *g) {
     must(g != s->place);
     must(list_empty(&g->link));
     g->state = SEG_FREE;
+    g->size -= g->size % SEG_SIZE_STEP; /* a recovery cut it off anywhere */
     list_add_tail(&s->free, &g->link);
     s->free_count++;
     s->maker.retry_ns = 0; /* whoever waits for space may look at once */

@@ -194,11 +194,11 @@ uint64_t seg_next_size(const struct store *s) {
     return size < s->cfg.seg_max ? size : s->cfg.seg_max;
 }
 
-/* Not one that a recovery cut short. */
+/* Not one that a recovery cut too short. */
 bool seg_usable(const struct store *s, const struct seg *g) {
     must(g->state == SEG_FREE);
-    must(s->cfg.seg_min % SEG_SIZE_STEP == 0);
-    return g->size >= s->cfg.seg_min && g->size % SEG_SIZE_STEP == 0;
+    must(g->size % SEG_SIZE_STEP == 0);
+    return g->size >= s->seg_least;
 }
 
 /* --- at open, blocking --- */
@@ -242,7 +242,8 @@ static struct seg *free_take(struct store *s) {
     must(most >= s->cfg.seg_min);
     list_each(l, next, &s->free) {
         struct seg *g = container_of(l, struct seg, link);
-        if (!seg_usable(s, g) || g->size > most || g->reads || g->unwritten) continue;
+        if (!seg_usable(s, g) || g->size < s->cfg.seg_min || g->size > most || g->reads || g->unwritten)
+            continue;
         list_del(l);
         s->free_count--;
         return g;

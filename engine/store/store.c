@@ -132,6 +132,8 @@ enum err store_open(struct store **out, const struct store_config *cfg, struct i
     seed(s);
     enum err e = n < 0 || (size_t)n >= sizeof s->path ? ERR_INVAL : open_folder(s);
     fill_in(&s->cfg, s->block ? s->block : 4096);
+    s->seg_least = align_up(SEG_HEADERS_BYTES + s->cfg.frame_max + 2 * (uint64_t)(s->block ? s->block : 4096),
+                            SEG_SIZE_STEP);
     if (!e) e = prepare(s);
     if (!e) e = recover(s);
     if (e) {

@@ -205,6 +205,42 @@ static void opening_without_space(void) {
     sim_end(f);
 }
 
+/* What a recovery cut short is short, but it is the log's: on a full disk it is used again as it is. */
+static void a_full_disk_lives_on_cut_segments(void) {
+    struct fixture *f = sim_fixture();
+    fix_open(f);
+    uint64_t frame, seq = 0, loc;
+    while (f->s->place->end < 190 << 10) put(f, ++seq, BODY, STORE_FORCE, &frame), fix_turn(f);
+    fix_wait_durable(f, frame);
+    crash_and_open(f, SIM_KILL);
+    size_t cut = f->seen_len;
+    static uint64_t locs[4000];
+    sim_disk_limit(disk, sim_disk_used(disk));
+    enum err e = ERR_OK;
+    for (int i = 0; i < 3000 && e != ERR_NOSPC; i++) {
+        struct rec r = make(1, ++seq, BODY);
+        e = store_append(f->s, &r, STORE_FORCE, &loc, &frame);
+        if (e) seq--;
+        locs[seq] = loc;
+        fix_turn(f);
+    }
+    CHECK_EQ(e, ERR_NOSPC);
+    for (size_t k = 0; k < cut; k++) store_dead(f->s, f->seen[k].loc, bytes_of(f->seen[k].seq));
+    struct rec next = make(1, seq + 1, BODY), purge = make(1, cut, 10);
+    purge.kind = REC_PURGE;
+    fix_append(f, &purge, STORE_FORCE, &frame);
+    for (int i = 0; i < 3000 && (e = store_append(f->s, &next, STORE_FORCE, &loc, &frame)) != ERR_OK; i++) {
+        fix_turn(f);
+        answer_rewrite(f);
+    }
+    CHECK_EQ(e, ERR_OK);
+    fix_wait_durable(f, frame);
+    for (uint64_t i = cut + 1; i <= seq; i++) fix_check(f, locs[i], 1, i, BODY);
+    crash_and_open(f, SIM_POWER);
+    CHECK(f->seen[f->seen_len - 1].seq == seq + 1 && f->damage_len == 0);
+    sim_end(f);
+}
+
 /* Someone waits for ERR_FULL or ERR_NOSPC to pass: on_commit must come by itself. */
 static int told;
 static void count_told(struct fixture *f) {
@@ -555,8 +591,9 @@ static void a_bad_sector_costs_what_lies_in_it(void) {
 
 CHECK_MAIN(CASE(dead_segments_are_used_again), CASE(nothing_goes_before_the_owner_has_rewritten),
            CASE(a_batch_holds_its_segments), CASE(no_space_is_no_failure), CASE(opening_without_space),
-           CASE(who_was_refused_is_told), CASE(a_failed_write_is_final), CASE(a_failed_sync_is_final),
-           CASE(interval_acknowledges_twice), CASE(an_unused_log_stays_small), CASE(a_dry_log_goes_on),
+           CASE(a_full_disk_lives_on_cut_segments), CASE(who_was_refused_is_told),
+           CASE(a_failed_write_is_final), CASE(a_failed_sync_is_final), CASE(interval_acknowledges_twice),
+           CASE(an_unused_log_stays_small), CASE(a_dry_log_goes_on),
            CASE(an_idle_log_takes_no_room_for_kills), CASE(kills_cost_what_was_written_between_them),
            CASE(a_closed_segment_left_long_is_cut), CASE(cut_segments_are_removed_not_used_again),
            CASE(half_made_files_do_not_gather), CASE(waiting_does_not_spin),
