@@ -47,6 +47,8 @@ struct fast_batch {
     uint64_t number;
     bool gap_ok;
     struct flow f;
+    bool told;         /* an answer waits for the disk, as the end will */
+    struct span asked; /* owned: where the end was asked for, while it waits for the disk */
 };
 
 /* --- the reply subject --- */
@@ -122,17 +124,18 @@ static enum mr_status answer_flow(struct js_stream *s, struct span reply, const 
     return publish_answer(s, reply, text_span(&t));
 }
 
-static enum mr_status answer_gap(struct js_stream *s, struct span reply, uint64_t wanted, uint64_t got) {
+static enum mr_status answer_gap(struct fast_batch *b, struct span reply, uint64_t wanted, uint64_t got) {
     uint8_t out[TEXT_MAX];
     struct text t = text_on(out);
     text_lit(&t, "{\"type\":\"gap\"");
     text_key_u64(&t, "last_seq", wanted);
     text_key_u64(&t, "seq", got);
     text_lit(&t, "}");
-    return publish_answer(s, reply, text_span(&t));
+    b->told = true;
+    return publish_answer(b->head.stream, reply, text_span(&t));
 }
 
-static enum mr_status answer_error(struct js_stream *s, struct span reply, uint64_t seq,
+static enum mr_status answer_error(struct fast_batch *b, struct span reply, uint64_t seq,
                                    const struct js_error *e) {
     uint8_t out[TEXT_MAX];
     struct text t = text_on(out);
@@ -142,7 +145,8 @@ static enum mr_status answer_error(struct js_stream *s, struct span reply, uint6
     js_error_put(&t, e);
     text_lit(&t, "}");
     must(!t.failed);
-    return publish_answer(s, reply, text_span(&t));
+    b->told = true;
+    return publish_answer(b->head.stream, reply, text_span(&t));
 }
 
 static struct span id_of(const struct fast_batch *b) { return span_of(b->head.id, b->head.id_n); }
@@ -165,6 +169,7 @@ void js_fast_free(struct batch_head *h) {
     must(all->fast_n > 0 && h->stream->batches.fast_n > 0);
     all->fast_n--;
     h->stream->batches.fast_n--;
+    free((void *)b->asked.p);
     free(b);
 }
 
@@ -200,6 +205,14 @@ static enum mr_status finish(struct fast_batch *b, struct span reply) {
         return MR_OK;
     }
     must(b->f.pending > 0);
+    if (b->f.commit) return MR_OK;
+    must(b->asked.p == NULL);
+    uint8_t *p = malloc(
+        reply.n); /* without memory the answer goes where the last message asked for one: the same inbox */
+    if (p) {
+        memcpy(p, reply.p, reply.n);
+        b->asked = span_of(p, reply.n);
+    }
     b->f.commit = true;
     list_del(&b->head.idle);
     return MR_OK;
@@ -214,7 +227,7 @@ static enum mr_status ping(struct fast_batch *b, const struct fast_ask *a, struc
     struct js_stream *s = b->head.stream;
     struct flow *f = &b->f;
     if (a->seq > f->last) {
-        if (answer_gap(s, reply, f->last + 1, a->seq + 1) == MR_BUSY) return MR_BUSY;
+        if (answer_gap(b, reply, f->last + 1, a->seq + 1) == MR_BUSY) return MR_BUSY;
         if (!b->gap_ok) {
             bool gone = f->last == f->persisted;
             enum mr_status st = finish(b, reply);
@@ -255,7 +268,7 @@ static enum mr_status refused(struct fast_batch *b, const struct fast_ask *a, st
         batch_drop(&b->head);
         return MR_OK;
     }
-    if (answer_error(s, reply, a->seq, e) == MR_BUSY) return MR_BUSY;
+    if (answer_error(b, reply, a->seq, e) == MR_BUSY) return MR_BUSY;
     if (a->gap_ok && a->op != OP_COMMIT) {
         b->f.last = a->seq;
         return MR_OK;
@@ -291,7 +304,7 @@ static enum mr_status follow(struct fast_batch *b, const struct fast_ask *a, con
     struct flow *f = &b->f;
     if (f->commit) return MR_OK; /* the PubAck is on its way */
     if (a->seq != f->last + 1) {
-        if (answer_gap(s, m->reply, f->last + 1, a->seq) == MR_BUSY) return MR_BUSY;
+        if (answer_gap(b, m->reply, f->last + 1, a->seq) == MR_BUSY) return MR_BUSY;
         if (!b->gap_ok || a->seq <= f->last) return finish(b, m->reply);
         f->last = a->seq - 1;
     }
@@ -330,13 +343,20 @@ enum mr_status js_fast_take(struct js_stream *s, const struct msg *m) {
     return a.op == OP_PING ? ping(b, &a, m->reply) : follow(b, &a, m);
 }
 
-/* Everything that was to come came, and is durable. */
-static void end(struct js *js, struct fast_batch *b, struct span reply) {
+/* Everything that was to come came, and is durable. last: where the message that came last asked for an
+ * answer. */
+static void end(struct js *js, struct fast_batch *b, struct span last) {
     uint8_t out[TEXT_MAX];
     struct text t = text_on(out);
     publish_ack_put(&t, b->head.stream, b->f.stream, false, id_of(b), b->f.last);
+    struct js_stream *s = b->head.stream;
+    struct span asked = b->asked, to = asked.p ? asked : last;
+    bool told = b->told;
+    b->asked = SPAN_EMPTY;
     batch_drop(&b->head);
-    js_reply(js, reply, SPAN_EMPTY, text_span(&t));
+    /* Behind what was answered while the disk was waited for; without room there, past it. */
+    if (!told || publish_answer(s, to, text_span(&t)) == MR_BUSY) js_reply(js, to, SPAN_EMPTY, text_span(&t));
+    free((void *)asked.p);
 }
 
 void js_fast_done(struct js *js, struct js_stream *s, const struct mr_done *d) {

@@ -212,7 +212,8 @@ static void congestion(void) {
     for (size_t i = 0; i < 5; i++) CHECK(strncmp(w->got[i].reply, "$JS.ACK.S.near.", 15) == 0);
     CHECK(js_deadline(js) != UINT64_MAX); /* it will look again */
     world_unbind(w, 1, far);
-    far = world_bind(w, 0, "far", ""); /* the pull was dropped when nobody listened */
+    world_wait(w, 6, 20); /* the pull is dropped when it is looked at and nobody listens */
+    far = world_bind(w, 0, "far", "");
     pull(w, "far", "far", "2");
     world_wait(w, 7, 500);
     CHECK_EQ(w->got_n, 7);
