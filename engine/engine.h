@@ -90,7 +90,7 @@ struct mr_stream {
     uint64_t full_segno;        /* where the newest full record lies */
     uint64_t full_frame;
     uint64_t
-        dead_segno;  /* lowest segment with a message that died since: the full record still counts on it */
+        dead_segno;  /* lowest segment with a message that died there since: the full record counts on it */
     uint64_t id_seq; /* recovery: the message that brings ... */
     uint8_t *id;     /* ... this id, which is not in its headers */
     size_t id_size;
@@ -245,6 +245,13 @@ enum mr_status mrs_may_consume(struct mr_stream *s, const struct mr_consumer_con
 void shard_log_rewrite(struct shard_log *l);
 /* Recovery: drops what the directory record does not name. */
 void shard_log_apply_directory(struct shard_log *l, struct span payload);
+
+/* --- compact.c: what the store asks while it empties a segment --- */
+bool compact_wanted(struct shard_log *l, uint8_t kind, uint32_t stream, uint64_t seq, uint64_t loc);
+enum err compact_move(struct shard_log *l, const struct rec *r, uint64_t from) MUST_USE;
+void compact_lost(struct shard_log *l, uint32_t stream, uint64_t seq, uint64_t loc);
+/* The message that lay at loc is dead there: the full record still counts on it. */
+void mrs_left(struct mr_stream *s, uint64_t loc);
 
 /* --- recover.c --- */
 void recover_apply(struct shard_log *l, const struct rec *r, uint64_t loc);

@@ -152,6 +152,7 @@ MR_API enum mr_status mr_barrier(struct mr_shard *shard, struct mr_stream *strea
 struct mr_shard_stats {
     uint64_t commits, commit_bytes, durable_writes, records, logs, segments, disk_bytes, memory_bytes, reads, cache_hits,
         damaged_records, dry_segments, streams, consumers;
+    uint64_t live_bytes /* of messages on disk, as records */, emptied_segments, moved_records, moved_bytes; /* compaction */
     bool failed; /* a log of this shard refuses writes */
     enum mr_status refusing; /* messages are refused for want of a segment, and why; else MR_OK; it passes by itself */
 };

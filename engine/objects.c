@@ -41,7 +41,7 @@ static void on_removed(void *ctx, struct stream *st, const struct stream_removed
         if (c->c.dirty) mrc_touched(c);
     }
     if (!r->loc) return;
-    if (segno_of(r->loc) < s->dead_segno) s->dead_segno = segno_of(r->loc);
+    if (s->log) mrs_left(s, r->loc);
     record_dead(s, r->loc, r->body);
 }
 const struct stream_hooks mrs_hooks = {.on_removed = on_removed, .on_released = mrs_on_released};

@@ -83,6 +83,7 @@ static void apply_moved(struct shard_log *l, struct mr_stream *s, const struct r
     if (stream_moved(&s->st, &p)) {
         dead_record(l, r, loc);
     } else if (old && old != loc) {
+        mrs_left(s, old);
         dead_record(l, r, old);
     }
 }

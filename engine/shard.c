@@ -244,6 +244,10 @@ static void add_log(const struct shard_log *l, struct mr_shard_stats *out) {
     out->reads += st.reads;
     out->cache_hits += st.cache_hits;
     out->dry_segments += st.dry;
+    out->live_bytes += st.live_bytes;
+    out->emptied_segments += st.emptied;
+    out->moved_records += st.moved_records;
+    out->moved_bytes += st.moved_bytes;
     out->failed |= st.failed || l->failed;
     if (st.refusing) out->refusing = status_of(st.refusing);
 }

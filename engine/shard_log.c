@@ -47,6 +47,14 @@ static void on_rewrite(void *ctx, uint64_t segno) {
     l->rewrite_segno = segno;
 }
 
+static bool on_wanted(void *ctx, uint8_t kind, uint32_t stream, uint64_t seq, uint64_t loc) {
+    return compact_wanted(ctx, kind, stream, seq, loc);
+}
+static enum err on_move(void *ctx, const struct rec *r, uint64_t loc) { return compact_move(ctx, r, loc); }
+static void on_lost(void *ctx, uint32_t stream, uint64_t seq, uint64_t loc) {
+    compact_lost(ctx, stream, seq, loc);
+}
+
 static void on_line(void *ctx, int level, const char *text) {
     const struct shard_log *l = ctx;
     static const enum mr_log_level levels[] = {
@@ -95,7 +103,8 @@ enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index
     snprintf(path, sizeof path, "%s/%s", sh->env->path, name);
     struct store_config cfg;
     configure(l, path, &cfg);
-    struct store_owner owner = {l, on_apply, on_damaged, on_commit, on_failed, on_rewrite};
+    struct store_owner owner = {l, on_apply, on_damaged, on_commit, on_failed, on_rewrite,
+                                on_wanted, on_move, on_lost};
     if ((e = store_open(&l->store, &cfg, sh->io, &owner))) return e;
     l->recovering = false;
     l->written = store_written(l->store);

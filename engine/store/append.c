@@ -346,6 +346,8 @@ enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64
         f->seg->live += bytes; /* a run too: it lies in one segment */
     *frame = s->sealed + 1;
     s->append_ns = io_now(s->io);
+    if (r->kind != REC_MOVED) s->busy_ns = s->append_ns;
+    if (r->kind != REC_MESSAGE && r->kind != REC_MOVED) s->state_bytes += bytes;
     if (how & STORE_DSYNC) {
         f->sync = true;
         s->sync_wanted = *frame;

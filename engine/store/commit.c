@@ -54,6 +54,7 @@ void frame_finish(struct store *s, unsigned flags) {
     if (flags & FRAME_LAST) {
         g->state = SEG_SEALED;
         s->place = NULL;
+        s->changed = true;
     }
     s->sealed = no;
     s->filling = s->forced = false;
@@ -267,6 +268,7 @@ void store_commit(struct store *s) {
     if (sync_due(s) <= now) sync_start(s);
     maker_run(s);
     reclaim_run(s);
+    compact_run(s);
     bool nudge = s->refused && !s->flying;
     s->refused = false;
     if (nudge) commit_nudge(s);
@@ -285,7 +287,8 @@ uint64_t store_deadline(const struct store *s) {
     if (s->submitted < s->sealed && !s->flying && frame_at((struct store *)s, s->submitted + 1)->seg->headed)
         due = 0;
     if (maker_wanted(s)) due = sooner(due, s->maker.no_space ? s->maker.retry_ns : 0);
-    return due;
+    if (s->changed && !s->rewrite_asked) due = sooner(due, s->reclaim_ns);
+    return sooner(due, compact_deadline(s));
 }
 
 size_t store_backlog(const struct store *s) {

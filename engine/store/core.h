@@ -7,6 +7,7 @@
  *     read.c     records out of the buffer or the cache
  *     cache.c    blocks read from disk
  *     recover.c  the log as it was found at open (scan.c, replay.c)
+ *     compact.c  segments that hold little are emptied
  *     reclaim.c  segments nobody needs any more
  *
  * Frame numbers are dense, so every watermark is one number:
@@ -60,6 +61,8 @@ struct seg {
     bool headed;    /* the header is durable: frames may go there */
     bool unwritten; /* holds extents that were never written */
     bool damaged;   /* something in it did not read */
+    bool asked;     /* the owner was asked to write again what lies there: it goes when that is durable */
+    bool stays;     /* compaction could not empty it */
     uint32_t block; /* alignment of its frames */
     uint64_t segno, epoch, size;
     uint64_t first_frame; /* recovery: what the header says */
@@ -109,6 +112,31 @@ struct maker {
     uint8_t *block;    /* 4 KiB for a header or a frame without records */
 };
 
+/* Empties one segment at a time; see compact.c. */
+struct compactor {
+    struct io_op op;
+    struct seg *reading;      /* the read is in flight */
+    uint64_t segno;           /* the segment being emptied; 0: none */
+    uint64_t off;             /* the next place to look at */
+    uint64_t recs_end, frame_end; /* of the frame around it; 0: no frame is known here */
+    struct region win;        /* bytes of the segment from win_off on */
+    uint64_t win_off;
+    size_t win_want, win_have; /* asked for, got */
+    struct region gather;     /* records to be moved, as they lie on disk */
+    size_t gathered;
+    struct moving *items;
+    size_t items_len, items_next, items_cap;
+    uint64_t big, big_seq;    /* a fragmented record being put together; 0: none */
+    uint32_t big_stream;
+    struct store_wait wait;   /* for its blocks */
+    bool pressed;             /* the log takes more than it should */
+    bool blocked;             /* an append was refused: after the next commit */
+    bool warm;                /* holds memory */
+    int64_t credit, seen;     /* bytes it may append; those of others when that was counted */
+    size_t fresh;             /* earned this turn */
+    uint64_t appended;        /* bytes of its own, ever */
+};
+
 struct block; /* cache.c */
 struct cache {
     struct region mem;
@@ -148,6 +176,7 @@ struct store {
     bool forced;        /* commit it at this tick's end */
     uint64_t ride_ns;   /* the oldest record in it that rides; UINT64_MAX: none */
     uint64_t append_ns; /* last append */
+    uint64_t busy_ns;   /* the same, but for compaction */
     uint64_t prev_hash;
     bool closed_off; /* the last frame sealed has no records */
     struct slot slots[SLOTS_MAX];
@@ -188,6 +217,10 @@ struct store {
 
     uint64_t rewrite_asked, rewrite_done_at; /* segment number; frame that must be durable, 0: still asked */
     uint64_t reclaim_ns, reclaim_segno;      /* next look for dead segments */
+    bool changed;                            /* something died or was sealed since the last look */
+    uint64_t state_bytes;                    /* of records that are not messages, ever */
+    uint64_t rewrite_from, rewrite_cost;     /* the same when the owner was asked; what the last time cost */
+    struct compactor compactor;
     struct io_op unlink_op;
     struct list unlinked;  /* segments whose removal is not durable yet */
     struct list unlinking; /* the same, and the sync that makes it so runs */
@@ -267,7 +300,15 @@ void cache_prefetch(struct store *s, struct seg *g, uint64_t index);
 /* --- recover.c --- */
 enum err recover(struct store *s) MUST_USE;
 
+/* --- compact.c --- */
+enum err compact_init(struct store *s) MUST_USE;
+void compact_deinit(struct store *s);
+void compact_look(struct store *s); /* now and then: what the log takes, which segment to empty */
+void compact_run(struct store *s);  /* once a tick */
+uint64_t compact_deadline(const struct store *s);
+
 /* --- reclaim.c --- */
+bool seg_dead(const struct store *s, const struct seg *g); /* nothing in it is wanted, and that is durable */
 void reclaim_run(struct store *s); /* once a tick */
 void reclaim_free(struct store *s,
                   struct seg *g); /* a segment nobody needs, not on the list: into the pool */

@@ -41,9 +41,10 @@
  *            run lies in one segment, nothing between its pieces. Its location is that of the first
  *            fragment.
  *
- * MOVED      REC_MOVED is a message that compaction copied: same stream, sequence and time; replay never
- *            takes it for new. REC_SWAP names the segments whose live records were all copied before it:
- *            from then on they are empty.
+ * MOVED      REC_MOVED is a message that compaction copied: same stream, sequence and time, no flags. Replay
+ *            never takes it for new: a message that is known lies here from now on; one that is not was
+ *            recycled with its segment. Before that happens a full record of the stream follows the copies.
+ *            REC_SWAP is not written.
  *
  * RECOVERY   Segments in the order of their numbers, frames in order. The first frame n that is not whole
  *            and behind which no valid frame carries durable_through >= n was in flight: the log ends before

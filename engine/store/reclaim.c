@@ -21,6 +21,7 @@ void store_dead(struct store *s, uint64_t loc, size_t bytes) {
     must(bytes <= g->live);
     g->live -= bytes;
     g->dead_at = s->opened ? s->sealed + 1 : 0; /* while recovering, what kills is durable already */
+    s->changed = true;
 }
 
 static bool batch_gone(const struct store *s, const struct seg *g) {
@@ -29,7 +30,7 @@ static bool batch_gone(const struct store *s, const struct seg *g) {
     return !from || from->live == 0;
 }
 
-static bool dead(const struct store *s, const struct seg *g) {
+bool seg_dead(const struct store *s, const struct seg *g) {
     must(g->state != SEG_FREE);
     must(s->proof <= s->durable);
     return g->state == SEG_SEALED && g->live == 0 && g->dead_at <= s->durable && g->last_no <= s->proof &&
@@ -92,7 +93,7 @@ static void take_back(struct store *s, uint64_t upto) {
     for (size_t i = 0; i < s->segs_len;) {
         struct seg *g = s->segs[i];
         if (g->segno > upto) break;
-        if (!dead(s, g)) {
+        if (!g->asked || !seg_dead(s, g)) {
             i++;
             continue;
         }
@@ -101,6 +102,14 @@ static void take_back(struct store *s, uint64_t upto) {
     }
 }
 
+/* Full records cost, too: not for every segment, unless the log takes more than it should. */
+static bool worth_asking(const struct store *s, uint64_t waste, uint64_t total, size_t files) {
+    must(waste <= total);
+    if (waste * 4 >= total || files * 4 >= s->segs_len || s->maker.no_space) return true;
+    return s->compactor.pressed && waste >= 2 * s->rewrite_cost;
+}
+
+/* Only what is dead now may go afterwards: the full records that follow are written behind these deaths. */
 static void ask(struct store *s) {
     must(!s->rewrite_asked);
     uint64_t total = 0, waste = 0, last = 0;
@@ -108,14 +117,18 @@ static void ask(struct store *s) {
     for (size_t i = 0; i < s->segs_len; i++) {
         struct seg *g = s->segs[i];
         total += g->size;
-        if (!dead(s, g)) continue;
+        g->asked = seg_dead(s, g);
+        if (g->state == SEG_SEALED && g->live == 0)
+            s->changed |= g->dead_at > s->durable || g->last_no > s->proof; /* soon */
+        if (!g->asked) continue;
         waste += g->size;
         files++;
         last = g->segno;
     }
-    if (!last || (waste * 4 < total && files * 4 < s->segs_len && !s->maker.no_space)) return;
+    if (!last || !worth_asking(s, waste, total, files)) return;
     s->rewrite_asked = last;
     s->rewrite_done_at = 0;
+    s->rewrite_from = s->state_bytes;
     if (s->owner.rewrite)
         s->owner.rewrite(s->owner.ctx, last);
     else
@@ -127,6 +140,7 @@ void store_rewritten(struct store *s, uint64_t segno) {
     must(segno > 0);
     must(s->rewrite_asked >= segno);
     if (s->rewrite_asked != segno) return;
+    s->rewrite_cost = s->state_bytes - s->rewrite_from;
     s->rewrite_done_at = s->filling ? s->sealed + 1 : s->sealed;
     if (!s->rewrite_done_at) s->rewrite_done_at = 1;
 }
@@ -143,6 +157,8 @@ void reclaim_run(struct store *s) {
     if (!s->rewrite_asked && (now >= s->reclaim_ns || s->reclaim_segno != s->next_segno)) {
         s->reclaim_ns = now + LOOK_NS;
         s->reclaim_segno = s->next_segno;
+        s->changed = false;
+        compact_look(s);
         ask(s);
     }
     trim(s);

@@ -166,7 +166,7 @@ void seg_number(struct store *s, struct seg *g) {
     g->block = s->block;
     g->end = g->on_disk = SEG_HEADERS_BYTES;
     g->live = g->dead_at = g->last_no = g->needs = 0;
-    g->headed = g->damaged = false;
+    g->headed = g->damaged = g->asked = g->stays = false;
 }
 
 void seg_fill_header(struct store *s, struct seg *g, uint64_t first_frame, struct seg_header *h) {

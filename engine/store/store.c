@@ -79,6 +79,7 @@ static enum err prepare(struct store *s) {
     if (!e) e = region_commit(&s->maker.mem, FILL_STEP, false);
     if (!e) maker_init(s);
     if (!e) e = reader_init(s);
+    if (!e) e = compact_init(s);
     return e;
 }
 
@@ -104,6 +105,7 @@ static void release(struct store *s) {
         for (struct list *l; (l = list_pop(all[i]));) seg_discard(s, container_of(l, struct seg, link));
     }
     free(s->segs);
+    compact_deinit(s);
     reader_deinit(s);
     buffer_deinit(s);
     region_close(&s->maker.mem);
@@ -161,7 +163,8 @@ static bool reads_busy(const struct store *s) {
 }
 
 static bool busy(const struct store *s) {
-    return s->flying || s->sync_busy || maker_busy(s) || s->unlink_op.busy || reads_busy(s);
+    return s->flying || s->sync_busy || maker_busy(s) || s->unlink_op.busy || s->compactor.op.busy ||
+           reads_busy(s);
 }
 
 /* Runs the loop until everything sealed is durable (or only until nothing is in flight), at most until the

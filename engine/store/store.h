@@ -54,6 +54,14 @@ struct store_owner {
      * record must itself say which messages are deleted: the REC_DELETE and REC_PURGE records before it may
      * be gone. Not called again before store_rewritten(). */
     void (*rewrite)(void *ctx, uint64_t segno);
+    /* Compaction (all three NULL: none). Is the record at loc, a message or a checkpoint, still wanted? kind
+     * may be REC_FRAGMENT. */
+    bool (*wanted)(void *ctx, uint8_t kind, uint32_t stream, uint64_t seq, uint64_t loc);
+    /* The record at loc shall lie elsewhere: append a copy (a message as REC_MOVED), remember its place, call
+     * store_dead(loc). ERR_NONE: it is not wanted any more. Errors of store_append(): asked again later. */
+    enum err (*move)(void *ctx, const struct rec *r, uint64_t loc);
+    /* A wanted record that does not verify: was told to damaged(), too. */
+    void (*lost)(void *ctx, uint32_t stream, uint64_t seq, uint64_t loc);
 };
 
 struct store_config {
@@ -140,7 +148,7 @@ size_t rec_size(size_t subject, size_t hdr, size_t payload);
 
 struct store_stats {
     uint64_t frames, frame_bytes, durable_writes, records, segments, segments_ready, disk_bytes, live_bytes,
-        reads, cache_hits, damaged, dry, recovered_bytes;
+        reads, cache_hits, damaged, dry, recovered_bytes, emptied /* segments */, moved_records, moved_bytes;
     int64_t write_ns_last; /* time of the last frame write */
     bool failed;
     enum err refusing; /* no segment can be had for now, and why; else ERR_OK */

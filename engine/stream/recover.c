@@ -115,6 +115,8 @@ enum err stream_replay(struct stream *st, const struct stream_put *p) {
     return ERR_OK;
 }
 
+/* A copy whose original was recycled. What knows of the stream counted the message as lost; one newer than
+ * that stands in for all that is missing before it. */
 static enum err insert_late(struct stream *st, const struct stream_put *p) {
     must(st->recovering);
     must(!index_has(&st->index, p->seq));
@@ -122,6 +124,10 @@ static enum err insert_late(struct stream *st, const struct stream_put *p) {
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     if (e != ERR_OK) return e;
+    if (!st->blank && p->seq > st->last_seq)
+        st->lost_msgs += p->seq - st->last_seq - 1;
+    else if (!st->blank && st->lost_msgs)
+        st->lost_msgs--;
     if (p->seq > st->last_seq) st->last_seq = p->seq;
     if (p->ts > st->last_ts) st->last_ts = p->ts;
     stream_insert(st, p);
@@ -135,8 +141,7 @@ enum err stream_moved(struct stream *st, const struct stream_put *p) {
         index_move(&st->index, p->seq, p->loc);
         return ERR_OK;
     }
-    if (!st->recovering || (!st->blank && p->seq > st->last_seq)) return ERR_NONE;
-    return insert_late(st, p);
+    return st->recovering ? insert_late(st, p) : ERR_NONE;
 }
 
 void stream_replay_delete(struct stream *st, uint64_t seq) {

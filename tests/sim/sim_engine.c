@@ -3,8 +3,8 @@
  *
  *     sim_engine --seed N               one seed; prints a trace that a second run repeats
  *     sim_engine --seeds A..B           many; the last line is "N passed, N failed"
- *     sim_engine ... --break WHAT       the disk breaks a promise (dsync, fsync, dirsync): seeds must fail
- * then
+ *     sim_engine ... --break WHAT       the disk breaks a promise (dsync, fsync, dirsync), or compaction
+ *                                       forgets a step (place, ask): seeds must fail then
  *
  * A seed is a handful of lives of one folder, each with one to three shards on one loop: open (which may be
  * cut short), judge what is there (engine_model.h), work, and an end: a power cut, a kill, a failing write,
@@ -13,18 +13,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/must.h"
-#include "env.h"
+#include "engine.h"
 #include "sim/engine_model.h"
 #include "sim/sim_io.h"
+#include "store/core.h"
 
-enum { SHARDS_MAX = 3, LIVES_MAX = 6, JOBS_MAX = 4 };
+enum { SHARDS_MAX = 3, LIVES_MAX = 6, JOBS_MAX = 4, BREAK_PLACE = SIM_NO_DIRSYNC + 1 };
 #define ULL(x) ((unsigned long long)(x))
+
+/* What all seeds did, in memory they share: a simulator that never compacts proves nothing about it. */
+static struct coverage {
+    uint64_t emptied, moved;
+} *covered;
 
 struct sim_run {
     struct sim_disk *disk;
@@ -38,7 +45,7 @@ struct sim_run {
     int64_t interval_ns;
     uint64_t segment_bytes;
     enum sim_crash crash;
-    bool faults;
+    bool faults, forgets /* a step of compaction */;
     uint64_t done;
 };
 
@@ -108,6 +115,22 @@ static void on_ready(void *ctx, struct mr_consumer *c) {
 static void on_log(void *ctx, enum mr_log_level level, const char *text) {
     (void)ctx;
     if (getenv("VERBOSE")) fprintf(stderr, "  [%d] %s\n", (int)level, text);
+}
+
+/* Copies the message, gives the original up, and forgets now and then to remember where the copy lies. */
+static enum err forget_place(void *ctx, const struct rec *r, uint64_t loc) {
+    struct shard_log *l = ctx;
+    enum err e = compact_move(l, r, loc);
+    if (e || r->seq % 8) return e;
+    struct mr_stream *s = map_u64_get(&l->streams, r->stream);
+    struct stream_put p = {.seq = r->seq, .loc = loc, .ts = r->ts, .subject = r->subject};
+    return stream_moved(&s->st, &p);
+}
+
+static void forget(struct sim_run *r) {
+    for (uint32_t i = 0; i < r->shards_count; i++)
+        for (size_t k = 0; k < r->shards[i]->logs_count; k++)
+            r->shards[i]->logs[k].store->owner.move = forget_place;
 }
 
 static void turn(struct sim_run *r, uint64_t most_ns) {
@@ -491,6 +514,7 @@ static bool open_life(struct sim_run *r, uint64_t seed, uint64_t life, bool cut)
     }
     if (st != MR_OK && !dead(r)) model_fail("open: %s", mr_status_text(st));
     if (dead(r)) return false;
+    if (r->forgets) forget(r);
     sim_io_crash_at(r->io, 0, r->crash, &r->crash_rng);
     return true;
 }
@@ -501,6 +525,8 @@ static void close_life(struct sim_run *r, bool opened) {
         if (!r->shards[i]) continue;
         struct mr_shard_stats st;
         mr_shard_stats(r->shards[i], &st);
+        __atomic_fetch_add(&covered->emptied, st.emptied_segments, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&covered->moved, st.moved_records, __ATOMIC_RELAXED);
         mr_shard_close(r->shards[i]);
         failed |= st.failed;
     }
@@ -543,13 +569,14 @@ static void one_life(struct sim_run *r, uint64_t seed, uint64_t life, bool last)
     close_life(r, opened);
 }
 
-static void run_seed(uint64_t seed, enum sim_break broken, bool trace) {
+static void run_seed(uint64_t seed, int broken, bool trace) {
     struct sim_run *r = calloc(1, sizeof *r);
     must(r != NULL);
     r->rng.state = seed * 0x9e3779b97f4a7c15u + 5;
     r->crash_rng.state = seed + 991;
     r->disk = sim_disk_new();
-    sim_disk_break(r->disk, broken);
+    r->forgets = broken == BREAK_PLACE;
+    sim_disk_break(r->disk, r->forgets ? SIM_SOUND : (enum sim_break)broken);
     if (sim_node_create(r->disk, NULL, "d", true, NULL)) model_fail("no folder");
     sim_node_sync(r->disk, sim_disk_root(r->disk), UINT64_MAX);
     model_init(&r->m);
@@ -595,7 +622,7 @@ static void collect_one(struct tally *t) {
     }
 }
 
-static void start_one(struct tally *t, uint64_t seed, enum sim_break broken) {
+static void start_one(struct tally *t, uint64_t seed, int broken) {
     must(t->running < JOBS_MAX);
     fflush(NULL);
     pid_t pid = fork();
@@ -608,7 +635,7 @@ static void start_one(struct tally *t, uint64_t seed, enum sim_break broken) {
     t->seeds[t->running++] = seed;
 }
 
-static int run_seeds(uint64_t from, uint64_t to, enum sim_break broken) {
+static int run_seeds(uint64_t from, uint64_t to, int broken) {
     struct tally t = {0};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned jobs = cores < 1 ? 1 : cores > JOBS_MAX ? JOBS_MAX : (unsigned)cores;
@@ -617,22 +644,24 @@ static int run_seeds(uint64_t from, uint64_t to, enum sim_break broken) {
         start_one(&t, seed, broken);
     }
     while (t.running) collect_one(&t);
+    printf("compaction emptied %llu segments, moved %llu records\n", ULL(covered->emptied),
+           ULL(covered->moved));
     printf("%u passed, %u failed\n", t.passed, t.failed);
     return t.failed != 0;
 }
 
-static enum sim_break break_of(const char *what) {
-    static const char *const names[] = {"nothing", "dsync", "fsync", "dirsync"};
+static int break_of(const char *what) {
+    static const char *const names[] = {"nothing", "dsync", "fsync", "dirsync", "place"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(what, names[i]) == 0) return (enum sim_break)i;
+        if (strcmp(what, names[i]) == 0) return (int)i;
     }
-    fprintf(stderr, "--break knows dsync, fsync and dirsync, not %s\n", what);
+    fprintf(stderr, "--break knows dsync, fsync, dirsync and place, not %s\n", what);
     exit(2);
 }
 
 int main(int argc, char **argv) {
     unsigned long long from = 1, to = 100;
-    enum sim_break broken = SIM_SOUND;
+    int broken = SIM_SOUND;
     bool one = false;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--seed") == 0) {
@@ -647,10 +676,12 @@ int main(int argc, char **argv) {
         }
     }
     if (from > to || argc % 2 == 0) {
-        fprintf(stderr, "usage: sim_engine [--seed N | --seeds A..B] [--break dsync|fsync|dirsync]\n");
+        fprintf(stderr, "usage: sim_engine [--seed N | --seeds A..B] [--break dsync|fsync|dirsync|place]\n");
         return 2;
     }
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a life touches little of its buffers: small pages are faster */
+    covered = mmap(NULL, sizeof *covered, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    must(covered != MAP_FAILED);
     if (!one) return run_seeds(from, to, broken);
     run_seed(from, broken, true);
     return 0;

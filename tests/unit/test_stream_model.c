@@ -1,11 +1,12 @@
 /* Random operations on a stream beside a naive model; and the same stream built again from the records it
- * would have logged, with full records and lost beginnings at random places. */
+ * would have logged, with full records, messages moved, and recycled parts at random places. */
 #include "test_stream_model.h"
 
 #include "stream/sound.h"
 
 /* What the log would hold. */
-enum entry_kind { E_MSG, E_DELETE, E_PURGE, E_FULL };
+enum entry_kind { E_MSG, E_MOVED, E_DELETE, E_PURGE, E_FULL };
+enum { SEGMENT = 24 }; /* entries that are recycled together */
 struct entry {
     enum entry_kind kind;
     struct stream_put put;
@@ -13,6 +14,7 @@ struct entry {
     uint64_t seq;
     uint8_t *record;
     size_t record_size;
+    bool recycled;
 };
 
 struct world {
@@ -20,8 +22,8 @@ struct world {
     struct stream st;
     struct model model;
     struct entry *log;
-    size_t log_len, log_from; /* the part before log_from was recycled */
-    uint64_t removed, locs[MODEL_MSGS * 2];
+    size_t log_len;
+    uint64_t removed, recycled, moved;
     int64_t now;
     bool one_window;
     struct mr_stream_config cfg;
@@ -48,19 +50,32 @@ static void log_record(struct world *w, enum entry_kind kind, const struct codec
     e->record_size = b->n;
 }
 
+/* A message's location is the number of its entry. */
+static struct entry *place_of(struct world *w, uint64_t seq) {
+    const struct index_entry *e = stream_get(&w->st, seq, false);
+    return e ? &w->log[e->loc - 1] : NULL;
+}
+
+/* Segments without a message that lives there, before the full record just written. */
+static void recycle(struct world *w) {
+    for (size_t from = 0; from + SEGMENT < w->log_len; from += SEGMENT) {
+        bool wanted = false;
+        for (size_t i = from; i < from + SEGMENT; i++)
+            wanted |= w->log[i].kind <= E_MOVED && place_of(w, w->log[i].put.seq) == &w->log[i];
+        for (size_t i = from; i < from + SEGMENT && !wanted; i++) {
+            w->recycled += !w->log[i].recycled;
+            w->log[i].recycled = true;
+        }
+    }
+}
+
 static void log_full(struct world *w) {
     struct codec_buf b;
     codec_buf_init(&b);
     CHECK_EQ(codec_stream(&b, &w->st), ERR_OK);
     log_record(w, E_FULL, &b);
     codec_buf_deinit(&b);
-    /* Now and then everything older without live messages is recycled. */
-    if (rng_below(&w->rng, 2)) return;
-    size_t to = w->log_len - 1;
-    for (size_t i = w->log_from; i < to; i++) {
-        if (w->log[i].kind == E_MSG && stream_get(&w->st, w->log[i].put.seq, false)) break;
-        w->log_from = i + 1;
-    }
+    if (rng_below(&w->rng, 2)) recycle(w);
 }
 
 /* ------------------------------------------------------------------------------------------------ comparing
@@ -161,7 +176,7 @@ static void op_append(struct world *w) {
     }
     CHECK_EQ(v.seq, m->last + 1);
     struct stream_put p = {
-        v.seq,   1 + rng_below(&w->rng, 1u << 30), v.ts, subject, span_of_bytes(o.msg_id), g.hdr, g.payload,
+        v.seq,   w->log_len + 1, v.ts, subject, span_of_bytes(o.msg_id), g.hdr, g.payload,
         o.rollup};
     struct entry *e = log_entry(w, E_MSG);
     e->put = p;
@@ -211,6 +226,30 @@ static void op_purge(struct world *w) {
     CHECK_EQ(n, model_purge(&w->model, filter, seq, keep));
 }
 
+/* Compaction copies messages of a segment, and may be stopped half way. */
+static void op_move(struct world *w) {
+    const struct model_msg *some = w->model.len ? &w->model.msgs[rng_below(&w->rng, w->model.len)] : NULL;
+    if (!some || !some->live) return;
+    size_t from = (size_t)(place_of(w, some->seq) - w->log) / SEGMENT * SEGMENT;
+    if (from + SEGMENT > w->log_len) return;
+    uint64_t most = rng_below(&w->rng, 4) ? SEGMENT : rng_below(&w->rng, SEGMENT);
+    for (size_t i = from; i < from + most; i++) {
+        struct entry *e = &w->log[i];
+        if (e->kind > E_MOVED || place_of(w, e->put.seq) != e || w->log_len + 10 > MODEL_LOG) continue;
+        struct entry *to = log_entry(w, E_MOVED);
+        to->put = e->put;
+        strcpy(to->subject, e->subject);
+        strcpy(to->id, e->id);
+        to->put.subject = span_str(to->subject);
+        to->put.msg_id = span_str(to->id);
+        to->put.loc = w->log_len;
+        CHECK_EQ(stream_moved(&w->st, &to->put), ERR_OK);
+        CHECK(place_of(w, to->put.seq) == to);
+        w->moved++;
+    }
+    if (rng_below(&w->rng, 3)) log_full(w);
+}
+
 static void random_config(struct world *w) {
     struct rng *r = &w->rng;
     w->cfg.max_msgs = rng_below(r, 2) ? (int64_t)(1 + rng_below(r, 300)) : -1;
@@ -237,13 +276,16 @@ static void op_update(struct world *w) {
 
 static void replay(struct world *w, struct stream *to) {
     stream_init_blank(to, model_secret, NULL);
-    for (size_t i = w->log_from; i < w->log_len; i++) {
+    for (size_t i = 0; i < w->log_len; i++) {
         struct entry *e = &w->log[i];
+        if (e->recycled) continue;
         e->put.subject = span_str(e->subject);
         e->put.msg_id = span_str(e->id);
         enum err r = ERR_OK;
         if (e->kind == E_MSG)
             r = stream_replay(to, &e->put);
+        else if (e->kind == E_MOVED)
+            r = stream_moved(to, &e->put);
         else if (e->kind == E_DELETE)
             stream_replay_delete(to, e->seq);
         else if (e->kind == E_PURGE)
@@ -263,6 +305,11 @@ static void recover(struct world *w) {
     stream_expire(&w->st, w->now, SIZE_MAX);
     model_expire(&w->model, &w->cfg, w->now);
     compare(&copy, &w->model);
+    for (size_t i = 0; i < w->model.len; i++) {
+        uint64_t at = w->model.msgs[i].seq;
+        const struct index_entry *x = stream_get(&copy, at, false);
+        if (x) CHECK_EQ(x->loc, (uint64_t)(place_of(w, at) - w->log) + 1);
+    }
     dedupe_expire(&w->st.dedupe, w->now);
     /* Ids that a change of the window made the live stream forget may come back with their messages. */
     CHECK(copy.dedupe.len >= w->st.dedupe.len);
@@ -295,9 +342,13 @@ static void step(struct world *w) {
         log_full(w);
     else if (op < 915)
         recover(w);
+    else if (op < 940)
+        op_move(w);
     else
         stream_expire(&w->st, w->now, SIZE_MAX), model_expire(&w->model, &w->cfg, w->now);
 }
+
+static uint64_t recycled, moved;
 
 static void run(uint64_t seed) {
     static struct world w;
@@ -318,6 +369,8 @@ static void run(uint64_t seed) {
         if (i % 100 == 0) compare(&w.st, &w.model);
     }
     recover(&w);
+    recycled += w.recycled;
+    moved += w.moved;
     stream_deinit(&w.st);
     for (size_t i = 0; i < w.log_len; i++) free(w.log[i].record);
     free(w.log);
@@ -325,6 +378,8 @@ static void run(uint64_t seed) {
 
 static void random_operations(void) {
     for (uint64_t seed = 1; seed <= 40; seed++) run(seed);
+    CHECK(recycled > 10000);
+    CHECK(moved > 5000);
 }
 
 int main(int argc, char **argv) {
