@@ -55,6 +55,15 @@ static void on_lost(void *ctx, uint32_t stream, uint64_t seq, uint64_t loc) {
     compact_lost(ctx, stream, seq, loc);
 }
 
+static void on_gap(void *ctx) {
+    struct shard_log *l = ctx;
+    must(l->recovering);
+    size_t at = 0;
+    uint64_t number;
+    void *s;
+    while (map_u64_next(&l->streams, &at, &number, &s)) stream_gap(&((struct mr_stream *)s)->st);
+}
+
 static void on_line(void *ctx, int level, const char *text) {
     const struct shard_log *l = ctx;
     static const enum mr_log_level levels[] = {
@@ -104,7 +113,7 @@ enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index
     struct store_config cfg;
     configure(l, path, &cfg);
     struct store_owner owner = {l, on_apply, on_damaged, on_commit, on_failed, on_rewrite,
-                                on_wanted, on_move, on_lost};
+                                on_wanted, on_move, on_lost, on_gap};
     if ((e = store_open(&l->store, &cfg, sh->io, &owner))) return e;
     l->recovering = false;
     l->written = store_written(l->store);

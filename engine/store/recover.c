@@ -307,6 +307,12 @@ static bool close_gap(struct recovery *r, size_t i, uint64_t off, uint64_t skipp
 
 /* --- walking --- */
 
+static void tell_gap(struct recovery *r) {
+    must(!r->at_end);
+    const struct store_owner *o = &r->s->owner;
+    if (o->gap) o->gap(o->ctx);
+}
+
 static bool whole_at(struct recovery *r, size_t i, uint64_t off, struct frame_header *h, const uint8_t **p) {
     struct seg *g = r->s->segs[i];
     if (!scan_head(&r->win, g, off, h)) return false;
@@ -333,6 +339,7 @@ static bool take(struct recovery *r, size_t i, uint64_t off, const struct frame_
     if (h->frame_no > r->next) {
         if (off != SEG_HEADERS_BYTES) return false; /* numbers jump between segments only */
         if (!close_gap(r, i, off, 0, h->frame_no)) return false;
+        tell_gap(r);
         p = window_at(&r->win, g, off, h->size); /* the window may have moved */
         if (!p || !frame_whole(p, h)) return false;
     } else if (r->last_hash && h->prev && h->prev != r->last_hash) {
@@ -384,7 +391,9 @@ static void walk_segment(struct recovery *r, size_t i) {
     if (begins) { /* writing went on here after a stop: what it left incomplete never existed */
         if (begins >= r->limits[i]) return; /* given up as a whole */
         if (begins > r->known + 1) r->known = begins - 1;
+        bool jump = begins > r->next;
         if (begins < r->next || !close_gap(r, i, off, 0, begins)) return;
+        if (jump) tell_gap(r);
         replay_break(&r->replay);
         r->clean = false;
         r->ended = true; /* what lies before is closed off by this header alone */

@@ -62,6 +62,9 @@ struct store_owner {
     enum err (*move)(void *ctx, const struct rec *r, uint64_t loc);
     /* A wanted record that does not verify: was told to damaged(), too. */
     void (*lost)(void *ctx, uint32_t stream, uint64_t seq, uint64_t loc);
+    /* Recovery: whole segments are missing between the record before and the next: recycled, or damaged.
+     * May be NULL. */
+    void (*gap)(void *ctx);
 };
 
 struct store_config {

@@ -77,7 +77,8 @@ enum err stream_load(struct stream *st, struct span record) {
     if (e != ERR_OK) return e;
     e = stream_reserve_id(st, img.last_id.n);
     if (e == ERR_OK) e = add_ids(st, img.ids);
-    if (st->blank) dedupe_set_window(&st->dedupe, img.conf.c.duplicate_window_ns, img.last_ts);
+    /* Ids are judged by this record's window: the one that is known may be older than the ids are. */
+    dedupe_set_window(&st->dedupe, img.conf.c.duplicate_window_ns, img.last_ts);
     if (e == ERR_OK) e = dedupe_settle(&st->dedupe);
     if (e != ERR_OK) {
         stream_conf_deinit(&img.conf);
@@ -85,6 +86,7 @@ enum err stream_load(struct stream *st, struct span record) {
     }
     take_state(st, &img);
     st->blank = false;
+    st->unsure = st->msgs < img.live; /* copies of what is missing follow, and another full record behind them */
     stream_list_subjects(st);
     return ERR_OK;
 }
@@ -110,9 +112,14 @@ enum err stream_replay(struct stream *st, const struct stream_put *p) {
     if (!st->blank) st->lost_msgs += p->seq - st->last_seq - 1;
     uint32_t id = stream_append(st, p);
     if (st->blank) return ERR_OK;
-    stream_limit(st, id);
+    if (!st->unsure) stream_limit(st, id);
     if (p->rollup != MR_ROLLUP_NONE) stream_rollup(st, id, p);
     return ERR_OK;
+}
+
+void stream_gap(struct stream *st) {
+    must(st && st->recovering);
+    st->unsure = true;
 }
 
 /* A copy whose original was recycled. What knows of the stream counted the message as lost; one newer than
@@ -182,6 +189,11 @@ void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes) {
 enum err stream_recovered(struct stream *st, int64_t now) {
     must(st && !st->blank);
     stream_settle_lost(st);
+    if (st->unsure) { /* the full record that should follow is damaged */
+        stream_limit(st, SUBJECT_NONE);
+        stream_limit_subjects(st);
+    }
+    st->unsure = false;
     enum err e = dedupe_settle(&st->dedupe);
     dedupe_expire(&st->dedupe, now);
     st->recovering = false;

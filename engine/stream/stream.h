@@ -68,6 +68,7 @@ struct stream {
     struct dedupe_key admitted; /* of the message that was admitted last */
     bool blank;                 /* no full record seen yet */
     bool recovering;            /* from stream_init_blank() until stream_recovered() */
+    bool unsure;                /* recovering: what is known here may be more or less than there was */
     /* Called for each message that goes. Must not change the stream. For REMOVED_PURGE the consumers are told
      * once, by consumer_on_purge(), not one by one. */
     void (*on_removed)(void *ctx, struct stream *st, const struct stream_removed *r);
@@ -177,6 +178,9 @@ uint64_t stream_msg_size(enum mr_storage storage, size_t subject, size_t hdr, si
 
 /* ----------------------------------------------------------------------------------- recovery */
 
+/* Segments of the log were recycled here: with deletes and the like, perhaps. Until a full record is complete,
+ * limits are not applied: they would find other messages than they found then, and remove others. */
+void stream_gap(struct stream *st);
 /* A REC_STREAM payload: takes configuration and state over. ERR_CORRUPT changes nothing. */
 enum err stream_load(struct stream *st, struct span record) MUST_USE;
 /* A message record. A sequence known already is ignored (ERR_NONE); skipped sequences count as lost. */

@@ -278,6 +278,7 @@ static void replay(struct world *w, struct stream *to) {
     stream_init_blank(to, model_secret, NULL);
     for (size_t i = 0; i < w->log_len; i++) {
         struct entry *e = &w->log[i];
+        if (e->recycled && i && !w->log[i - 1].recycled) stream_gap(to);
         if (e->recycled) continue;
         e->put.subject = span_str(e->subject);
         e->put.msg_id = span_str(e->id);
