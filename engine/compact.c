@@ -53,5 +53,11 @@ enum err compact_move(struct shard_log *l, const struct rec *r, uint64_t from) {
 
 void compact_lost(struct shard_log *l, uint32_t stream, uint64_t seq, uint64_t loc) {
     must(loc != 0);
-    if (compact_wanted(l, REC_MESSAGE, stream, seq, loc)) mrs_lost(owner_of(l, stream), seq);
+    if (!compact_wanted(l, REC_MESSAGE, stream, seq, loc)) return;
+    struct mr_stream *s = owner_of(l, stream);
+    if (!s->st.blank) {
+        mrs_lost(s, seq);
+        return;
+    }
+    stream_lost(&s->st, seq, 0); /* of a stream that is not served: the store has named it */
 }
