@@ -3,9 +3,11 @@
  * A message is wanted where its index entry says that it lies there. Moving it is: append a copy, point the
  * entry at it, declare the original dead, and note that the stream's full record must be written again before
  * the original's segment goes, since replay would count what it then misses as lost. Readers hold sequences,
- * so they notice nothing. A refused append changes nothing. */
+ * so they notice nothing. An id that is not in the message's headers is in the full records from then on. A
+ * refused append changes nothing. */
 #include "engine.h"
 
+#include "base/header.h"
 #include "base/must.h"
 
 static struct mr_stream *owner_of(const struct shard_log *l, uint32_t stream) {
@@ -17,6 +19,7 @@ bool compact_wanted(struct shard_log *l, uint8_t kind, uint32_t stream, uint64_t
     must(loc != 0);
     if (kind == REC_CHECKPOINT) return false; /* not counted as content: rewrite.c sees to those */
     const struct mr_stream *s = owner_of(l, stream);
+    if (s && s->st.blank) return false; /* not served: what is left of it stays where it is */
     const struct index_entry *x = s ? stream_get(&s->st, seq, false) : NULL;
     return x && x->loc == loc;
 }
@@ -46,6 +49,8 @@ enum err compact_move(struct shard_log *l, const struct rec *r, uint64_t from) {
                            .payload_size = r->payload.n};
     e = stream_moved(&s->st, &p);
     must(e == ERR_OK);
+    struct span id;
+    if (!header_get(r->hdr, SPAN_LIT("Nats-Msg-Id"), &id)) s->st.ids_alone = true;
     mrs_left(s, from);
     store_dead(l->store, from, rec_size(r->subject.n, r->hdr.n, r->payload.n));
     return ERR_OK;
@@ -53,11 +58,5 @@ enum err compact_move(struct shard_log *l, const struct rec *r, uint64_t from) {
 
 void compact_lost(struct shard_log *l, uint32_t stream, uint64_t seq, uint64_t loc) {
     must(loc != 0);
-    if (!compact_wanted(l, REC_MESSAGE, stream, seq, loc)) return;
-    struct mr_stream *s = owner_of(l, stream);
-    if (!s->st.blank) {
-        mrs_lost(s, seq);
-        return;
-    }
-    stream_lost(&s->st, seq, 0); /* of a stream that is not served: the store has named it */
+    if (compact_wanted(l, REC_MESSAGE, stream, seq, loc)) mrs_lost(owner_of(l, stream), seq);
 }

@@ -80,6 +80,7 @@ static void apply_moved(struct shard_log *l, struct mr_stream *s, const struct r
     const struct index_entry *x = stream_get(&s->st, r->seq, false);
     uint64_t old = x ? x->loc : 0;
     struct stream_put p = put_of(s, r, loc);
+    if (!p.msg_id.n) s->st.ids_alone = true;
     if (stream_moved(&s->st, &p)) {
         dead_record(l, r, loc);
     } else if (old && old != loc) {

@@ -63,7 +63,7 @@ static void put_runs(struct codec_buf *b, const struct stream *st) {
     tlv_end(b, at);
 }
 
-/* Ids whose message is still there are found again with it. */
+/* Ids whose message is still there are found again with it, unless messages were copied without. */
 static void put_ids(struct codec_buf *b, const struct stream *st) {
     must(b && st);
     must(!st->recovering || st->dedupe.late_len == 0);
@@ -74,7 +74,8 @@ static void put_ids(struct codec_buf *b, const struct stream *st) {
     size_t begin = 0;
     if (st->dedupe.len > IDS_MAX) at = st->dedupe.len - IDS_MAX;
     while (dedupe_next(&st->dedupe, &at, &k, &seq, &ts)) {
-        if (index_has(&st->index, seq)) continue;
+        if (!st->ids_alone && index_has(&st->index, seq)) continue;
+        if (ts < last_ts) ts = last_ts; /* times are kept rounded up, older ones perhaps more often */
         if (n++ == 0) begin = tlv_begin(b, TAG_IDS);
         tlv_raw(b, k.h, sizeof k.h);
         tlv_varint(b, seq - last_seq);

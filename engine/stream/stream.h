@@ -68,6 +68,7 @@ struct stream {
     struct dedupe_key admitted; /* of the message that was admitted last */
     bool blank;                 /* no full record seen yet */
     bool recovering;            /* from stream_init_blank() until stream_recovered() */
+    bool ids_alone;             /* copies of messages may lack an id that was logged beside the original */
     bool unsure;                /* recovering: what is known here may be more or less than there was */
     /* Called for each message that goes. Must not change the stream. For REMOVED_PURGE the consumers are told
      * once, by consumer_on_purge(), not one by one. */

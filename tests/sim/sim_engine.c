@@ -45,7 +45,7 @@ struct sim_run {
     int64_t interval_ns;
     uint64_t segment_bytes;
     enum sim_crash crash;
-    bool faults, forgets /* a step of compaction */;
+    bool faults, forgets /* a step of compaction */, long_lives;
     uint64_t done;
 };
 
@@ -557,8 +557,9 @@ static void one_life(struct sim_run *r, uint64_t seed, uint64_t life, bool last)
     } else if (opened) {
         misbehave(r);
         bool crash = chance(r, 75);
-        if (crash) sim_io_crash_at(r->io, 1 + below(r, 400), r->crash, &r->crash_rng);
-        work(r, 100 + below(r, 500));
+        uint64_t times = r->long_lives ? 6 : 1; /* then segments fill, and messages are moved */
+        if (crash) sim_io_crash_at(r->io, 1 + below(r, 400 * times), r->crash, &r->crash_rng);
+        work(r, (100 + below(r, 500)) * times);
         sim_disk_limit(r->disk, UINT64_MAX);
         for (int i = 0; i < 20 && !crash; i++) { /* room for what was refused */
             sim_io_sleep(r->io, 100 * 1000 * 1000);
@@ -583,6 +584,7 @@ static void run_seed(uint64_t seed, int broken, bool trace) {
     r->sync = chance(r, 25) ? MR_SYNC_INTERVAL : MR_SYNC_ALWAYS;
     r->interval_ns = chance(r, 50) ? 50 * 1000 * 1000 : (int64_t)3600 * 1000 * 1000 * 1000;
     r->segment_bytes = (uint64_t)1 << (20 + below(r, 2));
+    r->long_lives = seed % 4 == 0;
     uint64_t lives = 2 + below(r, LIVES_MAX - 1);
     for (uint64_t life = 0; life < lives; life++) one_life(r, seed, life, false);
     r->crash = SIM_KILL;

@@ -274,6 +274,41 @@ static void segments_of_many_lives_are_merged(void) {
     end();
 }
 
+/* An id that is an option only lies beside its message in the log, and must not stay behind. */
+static void ids_move_along(void) {
+    begin();
+    struct mr_stream_config cfg = {.size = sizeof cfg,
+                                   .name = {(const uint8_t *)"S", 1},
+                                   .subjects = &(struct mr_bytes){(const uint8_t *)">", 1},
+                                   .subjects_count = 1,
+                                   .max_msgs = -1,
+                                   .max_bytes = -1,
+                                   .max_msg_size = -1,
+                                   .max_msgs_per_subject = -1,
+                                   .max_consumers = -1,
+                                   .duplicate_window_ns = INT64_C(3600) * 1000000000};
+    CHECK_EQ(mr_stream_create(sh, &cfg, io_wall(io), &s), MR_OK);
+    struct mr_msg m = {.subject = subject_of(1), .payload = body_of(1)};
+    struct mr_append_opts o = {.want_done = true, .msg_id = {(const uint8_t *)"one", 3}};
+    struct mr_append_result r;
+    CHECK_EQ(mr_append(s, &m, &o, &r), MR_OK);
+    there[1] = true;
+    for (uint64_t seq = 2; seq <= 12000; seq++) {
+        CHECK_EQ(put(s, seq), seq);
+        there[seq] = true;
+        more(seq, 20);
+        if (seq > 40) remove_one(seq - 20);
+    }
+    struct mr_shard_stats st;
+    stats(&st);
+    CHECK(st.emptied_segments > 0);
+    find_all_again();
+    m = (struct mr_msg){.subject = subject_of(1), .payload = body_of(1)};
+    CHECK_EQ(mr_append(s, &m, &o, &r), MR_DUPLICATE);
+    CHECK_EQ(r.seq, 1);
+    end();
+}
+
 /* A fixed piece of work with compaction in it, stopped at every k-th operation of the disk. */
 static void stopped_at_every_operation(void) {
     for (uint64_t k = 1; k <= 120; k++) {
@@ -305,5 +340,5 @@ static void stopped_at_every_operation(void) {
     }
 }
 
-CHECK_MAIN(CASE(stopped_at_every_operation), CASE(deletes_in_the_middle), CASE(one_message_a_subject),
+CHECK_MAIN(CASE(ids_move_along), CASE(stopped_at_every_operation), CASE(deletes_in_the_middle), CASE(one_message_a_subject),
            CASE(old_ones_leave_between_those_that_stay), CASE(segments_of_many_lives_are_merged))
