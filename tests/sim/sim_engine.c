@@ -561,7 +561,7 @@ static void one_life(struct sim_run *r, uint64_t seed, uint64_t life, bool last)
         if (crash) sim_io_crash_at(r->io, 1 + below(r, 400 * times), r->crash, &r->crash_rng);
         work(r, (100 + below(r, 500)) * times);
         sim_disk_limit(r->disk, UINT64_MAX);
-        for (int i = 0; i < 20 && !crash; i++) { /* room for what was refused */
+        for (int i = 0; i < 40 && !crash; i++) { /* room for what was refused */
             sim_io_sleep(r->io, 100 * 1000 * 1000);
             turn(r, 1000000);
         }
