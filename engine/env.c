@@ -254,9 +254,8 @@ enum err env_log_make(const struct mr_env *env, struct io *io, uint32_t log) {
     char name[ENV_LOG_NAME];
     env_log_name(log, name);
     enum err e = io_dir_make(io, env->dir_fd, name);
-    if (e == ERR_EXISTS) return ERR_OK;
-    if (!e) e = io_file_sync(io, env->dir_fd);
-    return e;
+    if (e && e != ERR_EXISTS) return e;
+    return io_file_sync(io, env->dir_fd); /* also one that was there: a kill may have come before this */
 }
 
 static int by_number(const void *a, const void *b) {
