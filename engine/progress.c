@@ -193,6 +193,8 @@ void shard_log_progress(struct shard_log *l) {
     if (e) try_later(l, e);
     if (e == ERR_FULL || e == ERR_NOMEM || !l->wanted) return;
     must(e || !rides(l));
+    /* There may have been nothing to log: then the record that says it may still wait for the interval's sync. */
+    if (l->confirm) store_want_durable(l->store, l->last_frame);
     cq_settle(&l->queue, l->last_frame, (uint8_t)(e ? status_of(e) : MR_OK));
     l->wanted = l->confirm = false;
 }

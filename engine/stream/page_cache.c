@@ -38,7 +38,8 @@ void page_keep(struct stream *st, struct index_page *p) {
     must(st && p);
     if (list_empty(&p->clean)) return;
     struct page_cache *c = st->pages.cache;
-    must(c && p->data && c->pages > 0);
+    must(c != NULL);
+    must(p->data && c->pages > 0);
     list_del(&p->clean);
     c->pages--;
     c->bytes -= index_data_bytes(p->data);
@@ -107,7 +108,8 @@ static bool load(struct stream *st, struct index_page *p, struct index_data *d) 
 void stream_rebuilt(struct stream *st, const struct stream_put *put) {
     must(st && put);
     struct index_page *p = st->pages.rebuilding;
-    must(p && p->data);
+    must(p != NULL);
+    must(p->data != NULL);
     if (put->seq / INDEX_PAGE != p->number || !page_has(p, put->seq % INDEX_PAGE)) return;
     uint32_t id = subjects_find(&st->subjects, put->subject);
     size_t body = put->subject.n + put->hdr_size + put->payload_size;

@@ -261,7 +261,8 @@ enum err stream_cut_next(struct stream *st, struct codec_buf *out, struct page_k
 
 void stream_cut_placed(struct stream *st, struct page_key key, uint64_t loc, uint32_t size) {
     struct page_cut *cut = st->pages.cut;
-    must(cut && cut->at > 0 && loc != 0);
+    must(cut != NULL);
+    must(cut->at > 0 && loc != 0);
     struct page_due *d = &cut->due[cut->at - 1];
     must(key_order(d->key, key) == 0 && d->given && d->loc == 0);
     d->loc = loc;
@@ -278,8 +279,8 @@ void stream_cut_placed(struct stream *st, struct page_key key, uint64_t loc, uin
 
 enum err stream_cut_head(struct stream *st, struct codec_buf *out) {
     const struct page_cut *cut = st->pages.cut;
-    must(cut && out);
-    must(cut->at == cut->len);
+    must(cut != NULL);
+    must(out != NULL && cut->at == cut->len);
     tlv_reset(out);
     tlv_raw(out, cut->head.p, cut->head.n);
     size_t at = tlv_begin(out, TAG_PAGES);

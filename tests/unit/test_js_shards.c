@@ -265,7 +265,6 @@ static void other_requests(void) {
     struct world *w = world_open(2, false);
     CHECK_EQ(world_ask(w, 0, "$JS.API.NONSENSE", SPAN_EMPTY, "", 1, 20), 0);
     CHECK_EQ(world_ask(w, 0, "$JS.API.STREAM.INFO.A.B", SPAN_EMPTY, "", 1, 20), 0);
-    world_has(world_api(w, "CONSUMER.PAUSE.A.B", "{}"), "CONSUMER.PAUSE is not supported by this server");
     world_has(world_api(w, "CONSUMER.PAUSE.A.B", "{}"), "consumer_pause_response");
     world_has(world_api(w, "STREAM.SNAPSHOT.A", "{}"), "STREAM.SNAPSHOT is not supported by this server");
     world_has(world_api(w, "STREAM.LEADER.STEPDOWN.A", ""), "\"err_code\":10010");
