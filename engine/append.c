@@ -79,14 +79,14 @@ static enum err log_id(struct mr_stream *s, uint64_t seq, struct span id) {
     memcpy(p + 8, id.p, id.n);
     struct rec r = {.kind = REC_CHECKPOINT, .stream = s->number, .payload = span_of(p, 8 + id.n)};
     uint64_t loc;
-    enum err e = shard_log_append(s->log, &r, 0, &loc);
+    enum err e = shard_log_append(s->log, &r, &loc);
     if (p != small) free(p);
     return e;
 }
 
 enum mr_status append_write(struct mr_stream *s, const struct rec *r, uint64_t *loc) {
     if (!s->log && r->flags & REC_F_SKIPPED) return MR_OK; /* nothing to keep */
-    enum err e = s->log ? shard_log_append(s->log, r, 0, loc) : memlog_append(s->shard->mem, r, loc);
+    enum err e = s->log ? shard_log_append(s->log, r, loc) : memlog_append(s->shard->mem, r, loc);
     if (!s->log) ++*loc; /* the first place in memory is 0, which means none to an index */
     if (e == ERR_LIMIT) return s->log ? MR_TOO_LARGE : MR_MEMORY_FULL;
     return status_of(e);

@@ -165,8 +165,8 @@ static inline uint64_t segno_of(uint64_t loc) { return loc >> 32; }
 /* --- shard_log.c: one log as the engine sees it --- */
 enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index) MUST_USE;
 void shard_log_close(struct shard_log *l);
-/* Appends a record that forces this turn's commit; how: STORE_DSYNC or 0. */
-enum err shard_log_append(struct shard_log *l, const struct rec *r, unsigned how, uint64_t *loc) MUST_USE;
+/* Appends a record that forces this turn's commit. */
+enum err shard_log_append(struct shard_log *l, const struct rec *r, uint64_t *loc) MUST_USE;
 /* The log with the fewest streams; NULL in an environment without a folder. */
 struct shard_log *shard_log_choose(struct mr_shard *sh);
 

@@ -20,7 +20,7 @@ static enum err append_stream(struct mr_stream *s) {
     struct rec r = {
         .kind = REC_STREAM, .stream = s->number, .ts = now, .payload = span_of(sh->buf.p, sh->buf.n)};
     uint64_t loc;
-    if ((e = shard_log_append(s->log, &r, 0, &loc))) return e;
+    if ((e = shard_log_append(s->log, &r, &loc))) return e;
     must(segno_of(loc) >= s->full_segno);
     s->full_segno = segno_of(loc);
     s->full_frame = s->log->last_frame;
@@ -45,7 +45,7 @@ void mrs_mark_stale(struct mr_stream *s) {
     if (list_empty(&s->stale)) list_add_tail(&s->log->stale, &s->stale);
 }
 
-static enum err append_consumer(struct mr_consumer *c, uint8_t kind, unsigned how, uint64_t *loc) {
+static enum err append_consumer(struct mr_consumer *c, uint8_t kind, uint64_t *loc) {
     must(kind == REC_CONSUMER || kind == REC_PROGRESS);
     must(c->name.n > 0 && c->name.n <= CONF_NAME_MAX);
     struct mr_shard *sh = c->s->shard;
@@ -54,16 +54,16 @@ static enum err append_consumer(struct mr_consumer *c, uint8_t kind, unsigned ho
                     .ts = io_wall(sh->io),
                     .subject = c->name,
                     .payload = span_of(sh->buf.p, sh->buf.n)};
-    return shard_log_append(c->s->log, &r, how, loc);
+    return shard_log_append(c->s->log, &r, loc);
 }
 
-static enum err append_full(struct mr_consumer *c, unsigned how) {
+static enum err append_full(struct mr_consumer *c) {
     must(c->s->log != NULL && !c->s->deleted);
     must(c->logged);
     enum err e = codec_consumer(&c->s->shard->buf, &c->c);
     uint64_t loc;
     if (!e) e = mrs_put_released(c->s);
-    if (!e) e = append_consumer(c, REC_CONSUMER, how, &loc);
+    if (!e) e = append_consumer(c, REC_CONSUMER, &loc);
     if (e) return e;
     if (!c->s->released.lost) mrs_released_logged(c->s);
     must(segno_of(loc) >= c->full_segno);
@@ -75,7 +75,7 @@ static enum err append_full(struct mr_consumer *c, unsigned how) {
 
 enum err mrc_log_full(struct mr_consumer *c) {
     must(c->logged);
-    enum err e = append_full(c, 0);
+    enum err e = append_full(c);
     if (e) return e;
     list_del(&c->twice);
     list_add_tail(&c->s->log->twice_consumers, &c->twice);
@@ -95,20 +95,20 @@ static enum err log_second_copies(struct shard_log *l) {
     while (!e && !list_empty(&l->twice_consumers)) {
         struct mr_consumer *c = container_of(l->twice_consumers.next, struct mr_consumer, twice);
         if (c->full_frame > l->durable) break;
-        e = append_full(c, 0);
+        e = append_full(c);
         if (!e) list_del(&c->twice);
     }
     return e;
 }
 
-static enum err log_one(struct mr_consumer *c, unsigned how) {
+static enum err log_one(struct mr_consumer *c) {
     must(c->logged && !c->c.conf.c.mem_storage);
     must(c->c.dirty || c->c.want_full);
-    if (c->c.want_full) return append_full(c, how);
+    if (c->c.want_full) return append_full(c);
     enum err e = codec_progress(&c->s->shard->buf, &c->c);
     uint64_t loc;
     if (!e) e = mrs_put_released(c->s);
-    if (!e) e = append_consumer(c, REC_PROGRESS, how, &loc);
+    if (!e) e = append_consumer(c, REC_PROGRESS, &loc);
     if (e) return e;
     consumer_logged(&c->c);
     if (!c->s->released.lost) mrs_released_logged(c->s);
@@ -152,12 +152,11 @@ static enum err log_stale(struct shard_log *l) {
 
 static enum err log_dirty(struct shard_log *l) {
     must(!l->confirm || l->wanted);
-    unsigned how = l->confirm ? STORE_DSYNC : 0;
     enum err e = ERR_OK;
     while (!e && !list_empty(&l->dirty)) {
         struct mr_consumer *c = container_of(l->dirty.next, struct mr_consumer, dirty);
         must(c->s->log == l);
-        e = c->c.dirty || c->c.want_full ? log_one(c, how) : ERR_OK;
+        e = c->c.dirty || c->c.want_full ? log_one(c) : ERR_OK;
         if (!e) list_del(&c->dirty);
     }
     while (!e && !list_empty(&l->released)) /* of consumers that keep no records */
@@ -193,8 +192,8 @@ void shard_log_progress(struct shard_log *l) {
     if (e) try_later(l, e);
     if (e == ERR_FULL || e == ERR_NOMEM || !l->wanted) return;
     must(e || !rides(l));
-    /* There may have been nothing to log: then the record that says it may still wait for the interval's sync. */
-    if (l->confirm) store_want_durable(l->store, l->last_frame);
+    /* Whoever wants it confirmed wants it on disk, also when what says it was logged long ago. */
+    if (l->confirm && l->last_frame > l->durable) store_want_sync(l->store);
     cq_settle(&l->queue, l->last_frame, (uint8_t)(e ? status_of(e) : MR_OK));
     l->wanted = l->confirm = false;
 }

@@ -65,7 +65,7 @@ enum err mrs_log_released(struct mr_stream *s) {
     struct rec r = {
         .kind = REC_PROGRESS, .stream = s->number, .ts = io_wall(s->shard->io), .payload = codec_span(b)};
     uint64_t loc;
-    if (!e) e = shard_log_append(s->log, &r, 0, &loc);
+    if (!e) e = shard_log_append(s->log, &r, &loc);
     if (!e) mrs_released_logged(s);
     return e;
 }
@@ -174,7 +174,7 @@ enum err mrc_log_gone(struct mr_consumer *c) {
                       .subject = c->name,
                       .payload = codec_span(b)};
     uint64_t loc;
-    if (!e) e = shard_log_append(s->log, &rec, 0, &loc);
+    if (!e) e = shard_log_append(s->log, &rec, &loc);
     if (!e && r.lost) mrs_mark_stale(s); /* the full record names them */
     released_deinit(&r);
     return e;

@@ -76,7 +76,7 @@ static enum err write_directory(struct shard_log *l) {
     struct rec r = {.kind = REC_CHECKPOINT, .ts = io_wall(l->shard->io), .payload = span_of(w.p, w.n)};
     must(w.n <= w.cap);
     uint64_t loc;
-    enum err e = shard_log_append(l, &r, 0, &loc);
+    enum err e = shard_log_append(l, &r, &loc);
     free(w.p);
     if (e) return e;
     must(segno_of(loc) >= l->directory_segno);

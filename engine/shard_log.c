@@ -133,14 +133,13 @@ void shard_log_close(struct shard_log *l) {
 
 /* --- appending --- */
 
-enum err shard_log_append(struct shard_log *l, const struct rec *r, unsigned how, uint64_t *loc) {
+enum err shard_log_append(struct shard_log *l, const struct rec *r, uint64_t *loc) {
     must(l->store != NULL);
-    must((how & ~(unsigned)STORE_DSYNC) == 0);
     must(!l->recovering);
     must(r->stream < l->next_stream || r->kind == REC_STREAM || r->kind == REC_CHECKPOINT);
     if (l->failed) return ERR_FAILED;
     uint64_t frame;
-    enum err e = store_append(l->store, r, STORE_FORCE | how, loc, &frame);
+    enum err e = store_append(l->store, r, STORE_FORCE, loc, &frame);
     if (e) return e;
     must(frame >= l->last_frame);
     l->last_frame = frame;

@@ -18,7 +18,7 @@ static enum err log_mark(struct mr_stream *s, uint8_t kind, uint8_t flags, uint6
     struct rec r = {
         .kind = kind, .flags = flags, .stream = s->number, .seq = seq, .ts = io_wall(s->shard->io)};
     uint64_t loc;
-    return shard_log_append(s->log, &r, 0, &loc);
+    return shard_log_append(s->log, &r, &loc);
 }
 
 static enum err open_memory(struct mr_shard *sh) {
@@ -148,7 +148,7 @@ static enum err log_purge(struct mr_stream *s, const struct stream_purge *p) {
     struct rec r = {
         .kind = REC_PURGE, .stream = s->number, .ts = io_wall(s->shard->io), .payload = span_of(b->p, b->n)};
     uint64_t loc;
-    return shard_log_append(s->log, &r, 0, &loc);
+    return shard_log_append(s->log, &r, &loc);
 }
 
 enum mr_status mr_purge(struct mr_stream *s, struct mr_bytes filter, uint64_t seq, uint64_t keep,

@@ -348,16 +348,20 @@ enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64
     s->append_ns = io_now(s->io);
     if (r->kind != REC_MOVED) s->busy_ns = s->append_ns;
     if (r->kind != REC_MESSAGE && r->kind != REC_MOVED) s->state_bytes += bytes;
-    if (how & STORE_DSYNC) {
-        f->sync = true;
-        s->sync_wanted = *frame;
-    }
+    if (how & STORE_DSYNC) store_want_sync(s);
     if (how)
         s->forced = true;
     else if (s->ride_ns == UINT64_MAX)
         s->ride_ns = s->append_ns;
     s->stats.records++;
     return ERR_OK;
+}
+
+void store_want_sync(struct store *s) {
+    must(s->opened);
+    if (s->filling) s->forced = true;
+    uint64_t frame = s->sealed + s->filling;
+    if (frame > s->sync_wanted) s->sync_wanted = frame;
 }
 
 uint64_t store_frame_filling(const struct store *s) { return s->sealed + 1; }

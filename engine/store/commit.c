@@ -142,11 +142,6 @@ static void sync_start(struct store *s) {
     sync_next(s);
 }
 
-void store_want_durable(struct store *s, uint64_t frame) {
-    must(frame <= s->sealed + s->filling);
-    if (frame > s->sync_wanted) s->sync_wanted = frame;
-}
-
 /* When the next sync is due; 0: now. */
 static uint64_t sync_due(const struct store *s) {
     must(s->durable <= s->written);

@@ -45,7 +45,6 @@ struct frame {
     size_t pos;                   /* in the buffer */
     uint32_t size, cap, used, records, body;
     uint8_t state, flags;
-    bool sync; /* holds something that was asked to be durable */
 };
 
 /* A segment file. FREE files keep their old header until the next use; they count as part of the log until

@@ -173,8 +173,7 @@ static void drain(struct store *s, uint64_t until, bool durable) {
     must(s->closing);
     while (io_now(s->io) < until) {
         if (durable && !s->failed) {
-            if (s->filling) s->forced = true;
-            s->sync_wanted = s->sealed;
+            store_want_sync(s);
             store_commit(s);
         }
         bool done = !durable || s->failed || (!s->filling && s->durable == s->sealed);

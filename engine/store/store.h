@@ -111,11 +111,11 @@ enum err store_append(struct store *s, const struct rec *r, unsigned how, uint64
 enum { STORE_BATCH_MAX = 48 << 20 };
 enum err store_reserve(struct store *s, size_t bytes, size_t count) MUST_USE;
 
+/* Everything appended so far is to be durable soon, also in interval mode, as by STORE_DSYNC. */
+void store_want_sync(struct store *s);
 /* Ends the tick: seals the frame being filled if something forces it or rides 10 ms, and submits it when a
  * slot is free. */
 void store_commit(struct store *s);
-/* Frames up to this one are wanted on disk as soon as they are written, whatever the interval. */
-void store_want_durable(struct store *s, uint64_t frame);
 /* When store_commit() is wanted without new appends (monotonic ns), UINT64_MAX = never. */
 uint64_t store_deadline(const struct store *s);
 /* The frame now being filled, the written and the durable watermark; filling == durable + 1 means nothing
