@@ -6,7 +6,7 @@
 
 The server must have JetStream on and no streams. Answers are compared byte for byte.
 """
-import json, os, sys, time
+import json, os, sys
 
 from differential import Client
 

@@ -26,16 +26,22 @@ struct running {
     pthread_cond_t changed;
     bool ready, ended;
     unsigned moved; /* connections, from shard to shard */
-    int port, status;
+    int port, http_port, status;
+    char fatal[256];
     char lines[32768];
 };
 
+static inline int port_in(const char *text, const char *before) {
+    const char *at = strstr(text, before);
+    return at ? atoi(strrchr(at, ':') + 1) : 0;
+}
+
 static inline void on_line(void *ctx, enum log_level level, const char *text) {
     struct running *r = ctx;
-    const char *at = strstr(text, "client connections on ");
-    (void)level;
     pthread_mutex_lock(&r->mutex);
-    if (at && strrchr(text, ':')) r->port = atoi(strrchr(text, ':') + 1);
+    if (strstr(text, "client connections on ")) r->port = port_in(text, "client connections on ");
+    if (strstr(text, "Starting http monitor on ")) r->http_port = port_in(text, "http monitor on ");
+    if (level == LOG_FATAL) snprintf(r->fatal, sizeof r->fatal, "%s", text);
     if (strcmp(text, "Server is ready") == 0) r->ready = true;
     if (strstr(text, "connection moved to shard")) r->moved++;
     size_t n = strlen(r->lines);

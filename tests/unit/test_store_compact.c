@@ -1,12 +1,9 @@
 /* test_store_compact.c - segments that hold little are emptied, over the simulated disk. The owner here is a
  * table of places; it checks each step that compaction takes. */
-#include "sim/sim_io.h"
-#include "test_store.h"
+#include "test_store_sim.h"
 
 enum { MSGS = 8000, SEGMENT = 256 << 10, BODY = 1000 };
 
-static struct sim_disk *disk;
-static struct rng crash_rng = {1};
 static struct fixture *f;
 static uint64_t place[MSGS], copied_in[MSGS]; /* where it lies, 0: nowhere; the frame of its copy */
 static uint32_t body[MSGS];
@@ -58,29 +55,10 @@ static void on_lost(void *ctx, uint32_t stream, uint64_t seq, uint64_t loc) {
 }
 
 static void begin(void) {
-    f = calloc(1, sizeof *f);
-    f->seen = calloc(SEEN_MAX, sizeof *f->seen);
-    disk = sim_disk_new();
-    CHECK_EQ(sim_node_create(disk, NULL, "log", true, NULL), ERR_OK);
-    sim_node_sync(disk, sim_disk_root(disk), UINT64_MAX);
-    CHECK_EQ(sim_io_open(&f->io, disk, 1), ERR_OK);
-    f->cfg = (struct store_config){.path = "log",
-                                   .log = 1,
-                                   .frame_max = 16384,
-                                   .seg_min = SEGMENT,
-                                   .seg_max = SEGMENT,
-                                   .buffer_bytes = 2 << 20,
-                                   .cache_bytes = 1 << 20,
-                                   .log_line = fix_line};
-    f->owner = (struct store_owner){.ctx = f,
-                                    .apply = fix_apply,
-                                    .damaged = fix_damaged,
-                                    .on_commit = fix_commit,
-                                    .on_failed = fix_failed,
-                                    .rewrite = fix_rewrite,
-                                    .wanted = on_wanted,
-                                    .move = on_move,
-                                    .lost = on_lost};
+    f = sim_fixture(SEGMENT);
+    f->owner.wanted = on_wanted;
+    f->owner.move = on_move;
+    f->owner.lost = on_lost;
     memset(place, 0, sizeof place);
     memset(copied_in, 0, sizeof copied_in);
     moves = losts = refuse = 0;
@@ -88,13 +66,7 @@ static void begin(void) {
     fix_open(f);
 }
 
-static void end(void) {
-    if (f->s) store_close(f->s);
-    io_close(f->io);
-    sim_disk_free(disk);
-    free(f->seen);
-    free(f);
-}
+static void end(void) { sim_end(f); }
 
 static void answer_rewrite(void) {
     if (!f->rewrite) return;

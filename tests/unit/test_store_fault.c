@@ -1,37 +1,6 @@
 /* test_store_fault.c - space, reclaim and failing disks, over the simulated disk where each step is ours to
  * decide. */
-#include "sim/sim_io.h"
-#include "test_store.h"
-
-static struct sim_disk *disk;
-static struct rng crash_rng = {1};
-
-static struct fixture *sim_fixture(void) {
-    struct fixture *f = calloc(1, sizeof *f);
-    f->seen = calloc(SEEN_MAX, sizeof *f->seen);
-    disk = sim_disk_new();
-    CHECK_EQ(sim_node_create(disk, NULL, "log", true, NULL), ERR_OK);
-    sim_node_sync(disk, sim_disk_root(disk), UINT64_MAX);
-    CHECK_EQ(sim_io_open(&f->io, disk, 1), ERR_OK);
-    f->cfg = (struct store_config){.path = "log",
-                                   .log = 1,
-                                   .frame_max = 16384,
-                                   .seg_min = 256 << 10,
-                                   .seg_max = 256 << 10,
-                                   .buffer_bytes = 2 << 20,
-                                   .cache_bytes = 1 << 20,
-                                   .log_line = fix_line};
-    f->owner = (struct store_owner){f, fix_apply, fix_damaged, fix_commit, fix_failed, fix_rewrite};
-    return f;
-}
-
-static void sim_end(struct fixture *f) {
-    if (f->s) store_close(f->s);
-    io_close(f->io);
-    sim_disk_free(disk);
-    free(f->seen);
-    free(f);
-}
+#include "test_store_sim.h"
 
 /* The machine stops; a new one opens the log. */
 static void crash_and_open(struct fixture *f, enum sim_crash how) {
@@ -80,7 +49,7 @@ static void roll(struct fixture *f, uint64_t n, uint64_t keep, uint64_t *locs) {
 }
 
 static void dead_segments_are_used_again(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     static uint64_t locs[4001];
     fix_open(f);
     roll(f, 4000, 100, locs); /* 12 MiB through segments of 256 KiB, 300 KiB live */
@@ -101,7 +70,7 @@ static void dead_segments_are_used_again(void) {
 }
 
 static void nothing_goes_before_the_owner_has_rewritten(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame, first = 0;
     for (uint64_t i = 1; i <= 600; i++) {
@@ -122,7 +91,7 @@ static void nothing_goes_before_the_owner_has_rewritten(void) {
 }
 
 static void a_batch_holds_its_segments(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame, locs[201];
     for (uint64_t i = 1; i <= 200; i++) { /* one batch over several segments */
@@ -149,7 +118,7 @@ static void a_batch_holds_its_segments(void) {
 /* --- space --- */
 
 static void no_space_is_no_failure(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t loc, frame = 0, seq = 1;
     sim_disk_limit(disk, 1 << 20);
@@ -181,7 +150,7 @@ static void no_space_is_no_failure(void) {
 }
 
 static void opening_without_space(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame, loc = put(f, 1, 100, STORE_FORCE, &frame);
     fix_wait_durable(f, frame);
@@ -207,7 +176,7 @@ static void opening_without_space(void) {
 
 /* What a recovery cut short is short, but it is the log's: on a full disk it is used again as it is. */
 static void a_full_disk_lives_on_cut_segments(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame, seq = 0, loc;
     while (f->s->place->end < 190 << 10) put(f, ++seq, BODY, STORE_FORCE, &frame), fix_turn(f);
@@ -248,7 +217,7 @@ static void count_told(struct fixture *f) {
     told++;
 }
 static void who_was_refused_is_told(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     sim_disk_limit(disk, 600 << 10);
     uint64_t loc, frame = 0;
@@ -272,7 +241,7 @@ static void who_was_refused_is_told(void) {
 /* --- failure --- */
 
 static void a_failed_write_is_final(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t loc, frame, good = put(f, 1, 100, STORE_FORCE, &frame);
     fix_wait_durable(f, frame);
@@ -299,7 +268,7 @@ static void a_failed_write_is_final(void) {
 }
 
 static void a_failed_sync_is_final(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     f->cfg.interval = true;
     f->cfg.interval_ns = 1000 * 1000;
     fix_open(f);
@@ -317,7 +286,7 @@ static void a_failed_sync_is_final(void) {
 /* --- the interval --- */
 
 static void interval_acknowledges_twice(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     f->cfg.interval = true;
     f->cfg.interval_ns = 500 * 1000 * 1000;
     fix_open(f);
@@ -360,7 +329,7 @@ static uint64_t behead_the_last(const char *path) {
 /* A segment ends before its file, which was used before, does; the frame that says so is damaged. What the
  * earlier use left stands where records may stand, and only the epoch in their checksums tells. */
 static void an_earlier_use_of_a_file_never_shows(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     static uint64_t locs[1001];
     fix_open(f);
     roll(f, 1000, 20, locs);
@@ -396,7 +365,7 @@ static void an_earlier_use_of_a_file_never_shows(void) {
 /* --- preparing --- */
 
 static void an_unused_log_stays_small(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     for (int i = 0; i < 50; i++) fix_turn(f);
     CHECK_EQ(sim_disk_used(disk), 256 << 10);
@@ -412,7 +381,7 @@ static void an_unused_log_stays_small(void) {
 /* --- many stops --- */
 
 static void an_idle_log_takes_no_room_for_kills(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame;
     put(f, 1, 100, STORE_FORCE, &frame);
@@ -428,7 +397,7 @@ static void an_idle_log_takes_no_room_for_kills(void) {
 }
 
 static void kills_cost_what_was_written_between_them(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     f->cfg.seg_max = 4 << 20;
     fix_open(f);
     uint64_t frame, locs[101];
@@ -447,7 +416,7 @@ static void kills_cost_what_was_written_between_them(void) {
 
 /* What a version without cuts left behind, or a stop between the end mark and the cut. */
 static void a_closed_segment_left_long_is_cut(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame, loc = put(f, 1, 100, STORE_FORCE, &frame);
     fix_wait_durable(f, frame);
@@ -467,7 +436,7 @@ static void a_closed_segment_left_long_is_cut(void) {
 static bool names_file(const char *name) { return sim_node_find(disk, NULL, name) != NULL; }
 
 static void cut_segments_are_removed_not_used_again(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame, i = 1;
     for (; i <= 10; i++) {
@@ -496,7 +465,7 @@ static void cut_segments_are_removed_not_used_again(void) {
 }
 
 static void half_made_files_do_not_gather(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame, i = 1;
     for (; i <= 60; i++) { /* each life is killed while it prepares the next segment */
@@ -511,7 +480,7 @@ static void half_made_files_do_not_gather(void) {
 }
 
 static void a_dry_log_goes_on(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     f->cfg.frames_in_flight = 8;
     sim_io_faults(f->io, &(struct sim_faults){.latency_ns = 3 * 1000 * 1000});
     fix_open(f);
@@ -533,7 +502,7 @@ static void a_dry_log_goes_on(void) {
 /* Frames queued for a segment whose header is still being written: nothing is to be done before that
  * completes. */
 static void waiting_does_not_spin(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     sim_io_faults(f->io, &(struct sim_faults){.latency_ns = 20 * 1000 * 1000});
     uint64_t frame = 0, turns = 0, loc;
@@ -550,7 +519,7 @@ static void waiting_does_not_spin(void) {
 /* --- misplaced bytes --- */
 
 static void a_misdirected_write_is_noticed(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame, locs[11];
     for (uint64_t i = 1; i <= 10; i++) {
@@ -571,7 +540,7 @@ static void a_misdirected_write_is_noticed(void) {
 }
 
 static void a_bad_sector_costs_what_lies_in_it(void) {
-    struct fixture *f = sim_fixture();
+    struct fixture *f = sim_fixture(256 << 10);
     fix_open(f);
     uint64_t frame;
     for (uint64_t i = 1; i <= 30; i++) {

@@ -1,83 +1,19 @@
 /* test_watch.c - the monitoring port of whole servers on one and three shards: what connections on different
  * shards did is on its pages, and it starts and stops with the server. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/socket.h>
 #include <yyjson.h>
 
-#include "lib/check.h"
-#include "shard/shard.h"
+#include "shard_host.h"
 
 enum { CLIENTS = 7 };
 
-struct running {
-    struct options o;
-    struct log log;
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    bool ready, ended;
-    int port, http_port, status;
-    char fatal[256];
-};
-
-static int port_in(const char *text, const char *before) {
-    const char *at = strstr(text, before);
-    return at ? atoi(strrchr(at, ':') + 1) : 0;
-}
-
-static void on_line(void *ctx, enum log_level level, const char *text) {
-    struct running *r = ctx;
-    pthread_mutex_lock(&r->mutex);
-    if (strstr(text, "client connections on ")) r->port = port_in(text, "client connections on ");
-    if (strstr(text, "Starting http monitor on ")) r->http_port = port_in(text, "http monitor on ");
-    if (strcmp(text, "Server is ready") == 0) r->ready = true;
-    if (level == LOG_FATAL) snprintf(r->fatal, sizeof r->fatal, "%s", text);
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->mutex);
-}
-
-static void *run(void *arg) {
-    struct running *r = arg;
-    int status = server_run(&r->o, &r->log);
-    pthread_mutex_lock(&r->mutex);
-    r->status = status;
-    r->ended = true;
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->mutex);
-    return NULL;
-}
-
-static struct running *serve(unsigned shards, int http_port) {
-    struct running *r = calloc(1, sizeof *r);
-    struct option_error e;
-    options_defaults(&r->o);
-    r->o.shards = shards;
-    r->o.port = -1;
+static struct running *serve_http(unsigned shards, int http_port) {
+    struct running *r = start(shards, -1);
     r->o.http_port = http_port;
-    r->o.io = IO_POSIX;
-    snprintf(r->o.host, sizeof r->o.host, "127.0.0.1");
-    CHECK(options_settle(&r->o, &e));
-    r->log = (struct log){.level = LOG_INFO, .line = on_line, .ctx = r};
-    pthread_mutex_init(&r->mutex, NULL);
-    pthread_cond_init(&r->changed, NULL);
-    CHECK_EQ(pthread_create(&r->thread, NULL, run, r), 0);
-    pthread_mutex_lock(&r->mutex);
-    while (!r->ready && !r->ended) pthread_cond_wait(&r->changed, &r->mutex);
-    pthread_mutex_unlock(&r->mutex);
+    launch(r);
     return r;
 }
 
-static int finish(struct running *r) {
-    pthread_join(r->thread, NULL);
-    int status = r->status;
-    free(r);
-    return status;
-}
-
-static int dial(int port) {
+static int reach(int port) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -85,12 +21,12 @@ static int dial(int port) {
     return fd;
 }
 
-static void say(int fd, const char *text) {
+static void send_text(int fd, const char *text) {
     CHECK_EQ(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
 /* Reads until text is there, or to the end when text is NULL. */
-static size_t hear(int fd, const char *text, char *in, size_t room) {
+static size_t read_until(int fd, const char *text, char *in, size_t room) {
     size_t n = 0;
     for (ssize_t got = 1; got > 0;) {
         in[n] = '\0';
@@ -108,10 +44,10 @@ static size_t hear(int fd, const char *text, char *in, size_t room) {
 static yyjson_doc *page(const struct running *r, const char *path) {
     static char in[1 << 16];
     char text[256];
-    int fd = dial(r->http_port);
+    int fd = reach(r->http_port);
     snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
-    say(fd, text);
-    size_t n = hear(fd, NULL, in, sizeof in);
+    send_text(fd, text);
+    size_t n = read_until(fd, NULL, in, sizeof in);
     close(fd);
     CHECK(strncmp(in, "HTTP/1.1 200 OK\r\n", 17) == 0);
     char *body = strstr(in, "\r\n\r\n") + 4;
@@ -160,32 +96,31 @@ static void totals_are_shown(const struct running *r) {
 }
 
 static void show(unsigned shards) {
-    struct running *r = serve(shards, -1);
+    struct running *r = serve_http(shards, -1);
     static char in[1 << 16];
     int fd[CLIENTS];
     CHECK(r->ready && r->http_port > 0);
     for (int i = 0; i < CLIENTS; i++) {
         char text[256];
-        fd[i] = dial(r->port);
+        fd[i] = reach(r->port);
         snprintf(text, sizeof text,
                  "CONNECT {\"verbose\":false,\"name\":\"n%d\",\"lang\":\"c\",\"version\":\"1.%d\"}\r\n"
                  "SUB all 1\r\nSUB none q 2\r\nPING\r\n",
                  i, i);
-        say(fd[i], text);
-        hear(fd[i], "PONG\r\n", in, sizeof in);
+        send_text(fd[i], text);
+        read_until(fd[i], "PONG\r\n", in, sizeof in);
     }
     for (int i = 0; i < CLIENTS; i++) {
-        say(fd[i], "PUB all 3\r\nabc\r\nPING\r\n");
-        hear(fd[i], "PONG\r\n", in, sizeof in);
+        send_text(fd[i], "PUB all 3\r\nabc\r\nPING\r\n");
+        read_until(fd[i], "PONG\r\n", in, sizeof in);
     }
     connections_are_shown(r);
     totals_are_shown(r);
     for (int i = 0; i < CLIENTS; i++) close(fd[i]);
-    int idle = dial(r->http_port), part = dial(r->http_port);
-    say(part, "GET /va");
-    kill(getpid(), SIGTERM);
-    CHECK_EQ(finish(r), 0);
-    CHECK_EQ(hear(idle, NULL, in, sizeof in), 0);
+    int idle = reach(r->http_port), part = reach(r->http_port);
+    send_text(part, "GET /va");
+    CHECK_EQ(stop(r), 0);
+    CHECK_EQ(read_until(idle, NULL, in, sizeof in), 0);
     close(idle);
     close(part);
 }
@@ -201,7 +136,7 @@ static void a_taken_port_ends_the_server(void) {
     CHECK_EQ(bind(fd, (void *)&a, sizeof a), 0);
     CHECK_EQ(listen(fd, 1), 0);
     CHECK_EQ(getsockname(fd, (void *)&a, &n), 0);
-    struct running *r = serve(2, ntohs(a.sin_port));
+    struct running *r = serve_http(2, ntohs(a.sin_port));
     CHECK(!r->ready && r->ended);
     CHECK(strstr(r->fatal, "can't listen to the monitor port: 127.0.0.1:") != NULL);
     CHECK(strstr(r->fatal, ": address already in use") != NULL);
@@ -210,11 +145,10 @@ static void a_taken_port_ends_the_server(void) {
 }
 
 static void no_port_unless_asked_for(void) {
-    struct running *r = serve(1, 0);
+    struct running *r = serve_http(1, 0);
     CHECK(r->ready);
     CHECK_EQ(r->http_port, 0);
-    kill(getpid(), SIGTERM);
-    CHECK_EQ(finish(r), 0);
+    CHECK_EQ(stop(r), 0);
 }
 
 CHECK_MAIN(CASE(one_shard), CASE(three_shards), CASE(a_taken_port_ends_the_server),
