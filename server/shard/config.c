@@ -236,6 +236,7 @@ static const struct key top_keys[] = {
     TEXT("pidfile", pid_file),
     INT("shards", shards, 0, OPTIONS_SHARDS_MAX),
     SPECIAL("io", set_io),
+    INT("poll", poll_us, 0, OPTIONS_POLL_MAX),
     NO("client_advertise"),
     NO("server_tags"),
     NO("server_metadata"),

@@ -73,6 +73,12 @@ static bool set_shards(struct options *o, const char *value) {
     o->shards = (unsigned)n;
     return true;
 }
+static bool set_poll(struct options *o, const char *value) {
+    int us;
+    if (read_int(value, &us) || us < 0 || us > OPTIONS_POLL_MAX) return false;
+    o->poll_us = (unsigned)us;
+    return true;
+}
 static bool set_io(struct options *o, const char *value) { return options_io(o, span_str(value)); }
 static bool set_sync(struct options *o, const char *value) { return options_sync(o, span_str(value)); }
 
@@ -132,6 +138,7 @@ static const struct flag flags[] = {
     VALUE("store_dir", set_store_dir),
     VALUE("shards", set_shards),
     VALUE("io", set_io),
+    VALUE("poll", set_poll),
     VALUE("sync", set_sync),
     NO("client_advertise"),
     NO("user"),

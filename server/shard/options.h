@@ -13,6 +13,7 @@
 
 #define STORE_DIR_DEFAULT  "./data"
 #define OPTIONS_SHARDS_MAX 64
+#define OPTIONS_POLL_MAX   1000000
 
 struct options {
     char host[256], name[256], domain[256], http_host[256];
@@ -20,7 +21,8 @@ struct options {
     int port, http_port; /* port -1: any; http_port 0: off */
     bool jetstream, store_dir_given, debug, trace, logtime, logtime_utc;
     bool check_only /* -t */, show_help, show_version;
-    unsigned shards; /* 0: one a core; set by options_settle() */
+    unsigned shards;  /* 0: one a core; set by options_settle() */
+    unsigned poll_us; /* how long a shard looks for more after it had work, before it sleeps */
     enum io_backend io;
     bool sync_always;
     int64_t sync_interval_ns;

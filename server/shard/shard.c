@@ -37,15 +37,23 @@ static uint64_t wait_until(struct shard *s) {
         if (at < until) until = at;
     }
     if (until <= now) return 0;
+    if (now < s->poll_until_ns) return 0;
     if (is_brimful(s)) return until; /* letters have to wait anyway */
     s->lying = mail_lie_down(s->mail);
     return s->lying ? until : 0;
 }
 
+/* --poll: who had work is likely to get more soon, and looking is quicker than being woken. */
+static void had_work(struct shard *s) {
+    if (s->server->opts->poll_us)
+        s->poll_until_ns = io_now(s->io) + s->server->opts->poll_us * UINT64_C(1000);
+}
+
 static void wait_and_receive(struct shard *s) {
-    io_tick(s->io, wait_until(s));
+    size_t done = io_tick(s->io, wait_until(s));
     if (s->lying) mail_get_up(s->mail);
     s->lying = false;
+    if (done) had_work(s);
 }
 
 /* Letters of other shards, so many that outboxes are not filled faster than they leave. What they publish to
@@ -56,6 +64,7 @@ static void receive_letters(struct shard *s) {
     for (size_t n = 0, got = 1; got && n < DRAIN_MAX; n += got) {
         if (is_brimful(s)) return;
         got = mail_drain(s->mail, DRAIN_BATCH);
+        if (got) had_work(s);
     }
 }
 

@@ -39,6 +39,7 @@ struct shard {
     struct js *js; /* NULL: JetStream is off */
     struct barriers barriers;
     bool conns_ready, lying;
+    uint64_t poll_until_ns;           /* --poll: until then the loop does not sleep */
     bool met_congestion;              /* letters made publishers wait */
     uint64_t unpark_ns;               /* when parked publishers are let go on without being asked */
     uint64_t stalled_shards;          /* where publishers were told to wait */
@@ -69,7 +70,7 @@ struct server {
     int64_t started_ns, started_wall_ns, recovery_ns;
     /* shard 0's */
     struct lobby lobby;
-    int64_t clients_max; /* max_connections, or fewer: a descriptor each */
+    int64_t clients_max;     /* max_connections, or fewer: a descriptor each */
     struct monitor *monitor; /* NULL: no port for it */
     struct io_op signals;
     unsigned reports; /* shards that are done with the step */

@@ -93,7 +93,8 @@ static void spellings(void) {
     CHECK_STR(o.pid_file, "/tmp/p");
     CHECK_STR(o.config_file, "/tmp/c");
     CHECK_EQ(o.http_port, 8222);
-    o = good_flags("--shards 3 --io posix --sync 90s");
+    o = good_flags("--shards 3 --io posix --sync 90s --poll 50");
+    CHECK_EQ(o.poll_us, 50);
     CHECK_EQ(o.shards, 3);
     CHECK_EQ(o.io, IO_POSIX);
     CHECK(!o.sync_always);
@@ -124,6 +125,8 @@ static void mistakes_in_flags(void) {
     bad_flags("-sl", "flag -sl is not supported by this version");
     bad_flags("--shards 65", "invalid value \"65\" for flag -shards: parse error");
     bad_flags("--io epoll", "invalid value \"epoll\" for flag -io: parse error");
+    bad_flags("--poll 1000001", "invalid value \"1000001\" for flag -poll: parse error");
+    bad_flags("--poll -1", "invalid value \"-1\" for flag -poll: parse error");
     bad_flags("--sync 0s", "invalid value \"0s\" for flag -sync: parse error");
     bad_flags("--sync never", "invalid value \"never\" for flag -sync: parse error");
 }
@@ -187,7 +190,7 @@ static void a_whole_file(void) {
         "write_deadline: \"3s\"\nlame_duck_duration: \"40s\"\nlame_duck_grace_period: "
         "\"5s\"\nno_header_support: true\n"
         "debug: yes\ntrace: on\nlogtime: false\nlogtime_utc: true\nlog_file: /tmp/l\npid_file: /tmp/p\n"
-        "http: \"[::1]:8222\"\nshards: 2\nio: uring\n"
+        "http: \"[::1]:8222\"\nshards: 2\nio: uring\npoll: 75\n"
         "jetstream: { enabled: false, domain: hub, max_memory_store: \"1G\", strict: off, cache: 64MB,\n"
         "  sync: \"2m\",\n"
         "  limits { max_ack_pending: 100, max_request_batch: 50, duplicate_window: \"1m\" } }\n");
@@ -213,6 +216,7 @@ static void a_whole_file(void) {
     CHECK_EQ(o.http_port, 8222);
     CHECK_EQ(o.shards, 2);
     CHECK_EQ(o.io, IO_URING);
+    CHECK_EQ(o.poll_us, 75);
     CHECK_STR(o.domain, "hub");
     CHECK_EQ(o.js.max_memory, 1ll << 30);
     CHECK_EQ(o.cache_bytes, 64 * MIB);

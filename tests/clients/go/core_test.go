@@ -15,7 +15,11 @@ import (
 
 func onShards(t *testing.T, run func(t *testing.T, s *server)) {
 	for _, n := range shardCounts {
-		t.Run(fmt.Sprintf("shards=%d", n), func(t *testing.T) { run(t, startServer(t, withShards(n)...)) })
+		args := withShards(n)
+		if n == shardCounts[len(shardCounts)-1] && isMillrace() {
+			args = append(args, "--poll", "50")
+		}
+		t.Run(fmt.Sprintf("shards=%d", n), func(t *testing.T) { run(t, startServer(t, args...)) })
 		if !isMillrace() {
 			return
 		}
