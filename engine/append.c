@@ -48,6 +48,29 @@ static enum mr_status over_share(const struct mr_stream *s, uint64_t size) {
     return s->log ? MR_STORAGE_FULL : MR_MEMORY_FULL;
 }
 
+/* The message that follows has this id: no other of the stream has its sequence and its time. Left alone by a
+ * stop, the record says nothing; left alone by a refusal, it is taken back by an empty one before another
+ * message gets the sequence, maybe at the same time. */
+static enum err log_id(struct mr_stream *s, uint64_t seq, int64_t ts, struct span id) {
+    uint8_t small[8 + ID_ON_STACK], *p = id.n <= ID_ON_STACK ? small : malloc(8 + id.n);
+    if (!p) return ERR_NOMEM;
+    store64(p, seq);
+    if (id.n) memcpy(p + 8, id.p, id.n);
+    struct rec r = {.kind = REC_CHECKPOINT, .stream = s->number, .ts = ts, .payload = span_of(p, 8 + id.n)};
+    uint64_t loc;
+    enum err e = shard_log_append(s->log, &r, &loc);
+    if (p != small) free(p);
+    return e;
+}
+
+static enum err take_back_id(struct mr_stream *s) {
+    if (!s->id_owed) return ERR_OK;
+    must(s->log != NULL);
+    enum err e = log_id(s, s->id_owed, 0, SPAN_EMPTY);
+    if (!e) s->id_owed = 0;
+    return e;
+}
+
 enum mr_status append_room(struct mr_stream *s, uint64_t size, size_t note) {
     must(!s->deleted);
     if (s->shard->closing) return MR_FAILED;
@@ -56,7 +79,8 @@ enum mr_status append_room(struct mr_stream *s, uint64_t size, size_t note) {
     if (!cq_room(mrs_queue(s), note)) return MR_BUSY;
     if (!list_empty(&s->stale) && mrs_log_full(s))
         return MR_BUSY; /* its limits come before what they remove */
-    return status_of(mrs_log_before_limit(s, size));
+    if ((e = status_of(mrs_log_before_limit(s, size))) != MR_OK) return e;
+    return status_of(take_back_id(s));
 }
 
 uint64_t append_size(const struct mr_stream *s, const struct mr_msg *m) {
@@ -70,20 +94,6 @@ bool append_id_in_headers(const struct mr_msg *m, struct span id) {
     return header_get(hdr, SPAN_LIT("Nats-Msg-Id"), &named) && span_eq(named, id);
 }
 
-/* Left without its message by a refusal, the record says nothing: the sequence is taken by a message with its
- * own id. */
-static enum err log_id(struct mr_stream *s, uint64_t seq, struct span id) {
-    uint8_t small[8 + ID_ON_STACK], *p = id.n <= ID_ON_STACK ? small : malloc(8 + id.n);
-    if (!p) return ERR_NOMEM;
-    store64(p, seq);
-    memcpy(p + 8, id.p, id.n);
-    struct rec r = {.kind = REC_CHECKPOINT, .stream = s->number, .payload = span_of(p, 8 + id.n)};
-    uint64_t loc;
-    enum err e = shard_log_append(s->log, &r, &loc);
-    if (p != small) free(p);
-    return e;
-}
-
 enum mr_status append_write(struct mr_stream *s, const struct rec *r, uint64_t *loc) {
     if (!s->log && r->flags & REC_F_SKIPPED) return MR_OK; /* nothing to keep */
     enum err e = s->log ? shard_log_append(s->log, r, loc) : memlog_append(s->shard->mem, r, loc);
@@ -95,11 +105,13 @@ enum mr_status append_write(struct mr_stream *s, const struct rec *r, uint64_t *
 static enum mr_status put_record(struct mr_stream *s, const struct mr_msg *m, const struct mr_append_opts *o,
                                  const struct stream_verdict *v, bool wanted, uint64_t *loc) {
     struct rec r = append_rec(s, m, o, v, wanted);
-    if (o && o->msg_id.n && s->log && !append_id_in_headers(m, span_of_bytes(o->msg_id))) {
-        enum err e = log_id(s, v->seq, span_of_bytes(o->msg_id));
-        if (e) return status_of(e);
-    }
-    return append_write(s, &r, loc);
+    bool alone = o && o->msg_id.n && s->log && !append_id_in_headers(m, span_of_bytes(o->msg_id));
+    must(!s->id_owed);
+    enum err e = alone ? log_id(s, v->seq, v->ts, span_of_bytes(o->msg_id)) : ERR_OK;
+    if (e) return status_of(e);
+    enum mr_status st = append_write(s, &r, loc);
+    if (st != MR_OK && alone) s->id_owed = v->seq;
+    return st;
 }
 
 /* Its record is dead as soon as it is written: before its segment goes, a full record follows that knows it. */

@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "checkpoint.h"
 #include "commit_queue.h"
 #include "env.h"
 #include "io/io.h"
@@ -34,6 +35,8 @@ enum {
     DAMAGE_KEPT = 64,         /* damages named one by one after a recovery */
     EXPIRE_BUDGET = 2048,     /* messages dropped for their age a stream and turn */
     REWRITE_BUDGET = 1 << 20, /* bytes of full records written again a turn */
+    CLOSE_REPLAY = 4 << 20,   /* a stop with more to be read at the next opening makes a checkpoint */
+    INDEX_BYTES = 32 << 20,   /* of index pages in memory that could be read again, a shard */
 };
 #define RIDE_NS                                                                                              \
     ((uint64_t)10 * 1000 * 1000) /* how long plain acks and delivery counts wait for their record */
@@ -63,6 +66,8 @@ struct shard_log {
     uint64_t directory_segno; /* where the newest directory record lies; 0 = none */
     uint64_t rewrite_segno;   /* asked for by the store; 0 = nothing */
     bool recovering;
+    uint64_t damaged; /* counted while recovering */
+    struct checkpoint ck;
 };
 
 struct mr_stream {
@@ -73,6 +78,8 @@ struct mr_stream {
     uint32_t refs;         /* entries in a commit queue */
     bool deleted;          /* freed with its last reference */
     bool listed;           /* recovery: the directory at hand names it */
+    bool paged;            /* its state can be checkpointed */
+    bool cutting;          /* a checkpoint in the making has cut it */
     struct span name;      /* owned */
     struct list link;      /* the shard's streams, by creation */
     struct list moved;     /* watermark moved, consumers to be woken */
@@ -91,7 +98,12 @@ struct mr_stream {
     uint64_t full_frame;
     uint64_t
         dead_segno;  /* lowest segment with a message that died there since: the full record counts on it */
+    uint64_t head_loc; /* of the newest head; 0: none */
+    uint32_t head_bytes;
+    bool head_renew;  /* the head lies where nothing else is wanted */
+    uint64_t id_owed; /* an id was logged for this sequence, and its message was refused */
     uint64_t id_seq; /* recovery: the message that brings ... */
+    int64_t id_ts;
     uint8_t *id;     /* ... this id, which is not in its headers */
     size_t id_size;
     struct io_timer timer; /* the first message grows too old */
@@ -112,7 +124,11 @@ struct mr_consumer {
     bool logged; /* has records: not on a memory stream, nor an ephemeral one in memory */
     bool loaded; /* recovery: its full record was seen */
     bool listed; /* recovery: the directory at hand names it */
+    bool changed; /* what the log says of it, since its image was taken */
+    bool imaging; /* a checkpoint in the making is to write its image */
     uint64_t full_segno, full_frame;
+    uint64_t image_loc; /* of the newest image; 0: none */
+    uint32_t image_bytes;
     struct store_wait wait; /* for the block with the next message */
     struct io_timer timer;  /* an ack wait runs out */
     void *user;
@@ -154,6 +170,8 @@ struct mr_shard {
     size_t batch_count;
     struct mr_consumer *calling; /* the consumer whose callback runs; NULL when deleted in it */
     struct codec_buf buf;
+    struct page_cache pages;
+    struct page_host page_host;
     struct pool parts;
     uint64_t damaged;
     struct damage damage[DAMAGE_KEPT];
@@ -210,6 +228,8 @@ void mrc_touched(struct mr_consumer *c);
 void mrc_owe_full(struct mr_consumer *c);
 void shard_log_progress(struct shard_log *l);
 uint64_t shard_log_progress_at(const struct shard_log *l); /* monotonic; UINT64_MAX = never */
+/* Everything that is owed, now. */
+enum err shard_log_flush(struct shard_log *l) MUST_USE;
 /* Write the full record now, and a second copy once this one is durable: a configuration that is lost would
  * take all its messages along, so one damaged record must not be all there is. */
 enum err mrs_log_full(struct mr_stream *s) MUST_USE;
@@ -252,6 +272,24 @@ enum err compact_move(struct shard_log *l, const struct rec *r, uint64_t from) M
 void compact_lost(struct shard_log *l, uint32_t stream, uint64_t seq, uint64_t loc);
 /* The message that lay at loc is dead there: the full record still counts on it. */
 void mrs_left(struct mr_stream *s, uint64_t loc);
+
+/* --- checkpoint.c --- */
+void checkpoint_init(struct checkpoint *c);
+void checkpoint_deinit(struct checkpoint *c);
+void shard_log_checkpoint(struct shard_log *l); /* a turn's share */
+uint64_t shard_log_checkpoint_at(const struct shard_log *l);
+/* Is one being made, or about to be? */
+bool checkpoint_busy(const struct shard_log *l);
+/* It goes: what a checkpoint in the making owes it is written, its images are no longer needed. */
+void checkpoint_drop_stream(struct mr_stream *s);
+void checkpoint_drop_consumer(struct mr_consumer *c);
+
+/* --- reopen.c: the state found again by a checkpoint, and pages when they are wanted --- */
+enum err reopen_load(struct shard_log *l, struct span state) MUST_USE;
+void reopen_reset(struct shard_log *l);
+void reopen_host(struct mr_shard *sh);
+/* Directly behind stream_init() or stream_init_blank(). */
+void mrs_set_pages(struct mr_stream *s);
 
 /* --- recover.c --- */
 void recover_apply(struct shard_log *l, const struct rec *r, uint64_t loc);

@@ -95,6 +95,10 @@ struct mr_env_config {
     uint64_t segment_bytes;  /* largest segment; 0 = default (64 MiB) */
     void (*log)(void *ctx, enum mr_log_level level, const char *text); /* any thread; may be NULL */
     void *log_ctx;
+    uint64_t checkpoint_bytes; /* a checkpoint is made when so much log was written since the last one, or
+                                  twice what that one took when this is more; 0 = default (64 MiB) */
+    uint64_t index_bytes; /* memory a shard for index pages that could be read again; 0 = default (32 MiB) */
+    bool full_scan;       /* open without checkpoints: read every log from its beginning */
 };
 
 /* Opens or creates the folder: locks it, checks that it is a Millrace store of this format, finds its logs.
@@ -149,12 +153,25 @@ MR_API size_t mr_shard_backlog(const struct mr_shard *shard);
  * at once, at the next tick, when nothing is outstanding. With a stream, only that stream's log counts. */
 MR_API enum mr_status mr_barrier(struct mr_shard *shard, struct mr_stream *stream, uint64_t tag, struct mr_bytes note) MR_MUST_USE;
 
+/* Asks for a checkpoint of every log now: the next opening reads little. It is made over the next turns;
+ * mr_shard_stats.checkpoints counts those that stand. They are made from time to time anyway, and by
+ * mr_shard_close() when there is more than a few MiB to read. MR_FAILED: a log refuses writes and gets none.
+ */
+MR_API enum mr_status mr_checkpoint(struct mr_shard *shard);
+
 struct mr_shard_stats {
     uint64_t commits, commit_bytes, durable_writes, records, logs, segments, disk_bytes, memory_bytes, reads, cache_hits,
         damaged_records, dry_segments, streams, consumers;
     uint64_t live_bytes /* of messages on disk, as records */, emptied_segments, moved_records, moved_bytes; /* compaction */
     bool failed; /* a log of this shard refuses writes */
     enum mr_status refusing; /* messages are refused for want of a segment, and why; else MR_OK; it passes by itself */
+    uint64_t checkpoints, checkpoint_bytes; /* made since opening; what they took */
+    uint64_t replay_bytes;                  /* of log that an opening would read now */
+    uint64_t recovered_bytes;               /* read at this opening */
+    uint64_t checkpoints_passed;            /* found damaged at this opening */
+    uint64_t logs_scanned;                  /* opened without a checkpoint */
+    uint64_t index_bytes, index_loads,
+        index_rebuilds; /* resident pages; read again; put together from the log again */
 };
 MR_API void mr_shard_stats(const struct mr_shard *shard, struct mr_shard_stats *out);
 

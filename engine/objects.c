@@ -163,6 +163,7 @@ static void all_dead(struct mr_stream *s) {
 
 void mrs_drop(struct mr_stream *s) {
     must(!s->deleted);
+    checkpoint_drop_stream(s);
     all_dead(s);
     forget_stream(s);
     for (size_t i = 0; i < s->shard->batch_count; i++)
@@ -216,6 +217,7 @@ struct mr_consumer *mrc_find(struct mr_stream *s, struct span name) {
 void mrc_drop(struct mr_consumer *c) {
     struct mr_stream *s = c->s;
     must(s->consumers_count > 0);
+    checkpoint_drop_consumer(c);
     store_wait_cancel(&c->wait);
     io_timer_cancel(s->shard->io, &c->timer);
     list_del(&c->link);

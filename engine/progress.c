@@ -54,7 +54,9 @@ static enum err append_consumer(struct mr_consumer *c, uint8_t kind, uint64_t *l
                     .ts = io_wall(sh->io),
                     .subject = c->name,
                     .payload = span_of(sh->buf.p, sh->buf.n)};
-    return shard_log_append(c->s->log, &r, loc);
+    enum err e = shard_log_append(c->s->log, &r, loc);
+    c->changed |= !e;
+    return e;
 }
 
 static enum err append_full(struct mr_consumer *c) {
@@ -161,6 +163,16 @@ static enum err log_dirty(struct shard_log *l) {
     }
     while (!e && !list_empty(&l->released)) /* of consumers that keep no records */
         e = mrs_log_released(container_of(l->released.next, struct mr_stream, release));
+    return e;
+}
+
+enum err shard_log_flush(struct shard_log *l) {
+    must(!l->recovering);
+    if (l->failed) return ERR_FAILED;
+    enum err e = log_stale(l);
+    if (!e) e = log_dirty(l);
+    if (!e) e = log_stale(l); /* too much was let go for one record */
+    must(e || (list_empty(&l->dirty) && list_empty(&l->released)));
     return e;
 }
 

@@ -22,6 +22,7 @@ static struct mr_stream *get_or_make(struct shard_log *l, uint32_t number) {
     s = mrs_make(l->shard, l, number);
     if (!s) return NULL;
     stream_init_blank(&s->st, l->shard->env->uuid, &mrs_hooks);
+    mrs_set_pages(s);
     if (number >= l->next_stream) l->next_stream = number + 1;
     return s;
 }
@@ -29,7 +30,8 @@ static struct mr_stream *get_or_make(struct shard_log *l, uint32_t number) {
 static struct span message_id(const struct mr_stream *s, const struct rec *r) {
     must(r->kind == REC_MESSAGE || r->kind == REC_MOVED);
     must(s->number == r->stream);
-    if (s->id && s->id_seq == r->seq) return span_of(s->id, s->id_size);
+    bool alone = r->kind == REC_MESSAGE && s->id && s->id_seq == r->seq && s->id_ts == r->ts;
+    if (alone) return span_of(s->id, s->id_size);
     struct span id;
     return header_get(r->hdr, SPAN_LIT("Nats-Msg-Id"), &id) ? id : SPAN_EMPTY;
 }
@@ -94,6 +96,7 @@ static void complain(struct shard_log *l, const struct rec *r, uint64_t loc, con
     env_log(l->shard->env, MR_LOG_ERROR, "log-%04x, segment %llu: %s of stream %u: %s; ignored", l->index,
             (unsigned long long)segno_of(loc), what, r->stream, err_text(e));
     l->shard->damaged++;
+    l->damaged++;
 }
 
 static void apply_stream(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
@@ -120,7 +123,7 @@ static void apply_consumer(struct shard_log *l, struct mr_stream *s, const struc
         if (fresh && c) mrc_drop(c);
         return;
     }
-    c->loaded = c->logged = true;
+    c->loaded = c->logged = c->changed = true;
     c->full_segno = segno_of(loc);
 }
 
@@ -130,6 +133,7 @@ static void apply_progress(struct shard_log *l, struct mr_stream *s, const struc
     stream_replay_released(&s->st, r->payload);
     struct mr_consumer *c = r->subject.n ? mrc_find(s, r->subject) : NULL;
     enum err e = c ? consumer_replay(&c->c, r->payload) : ERR_OK;
+    if (c) c->changed = true;
     if (e) complain(l, r, loc, "a consumer's progress", e);
 }
 
@@ -145,12 +149,15 @@ static void apply_gone(struct shard_log *l, struct mr_stream *s, const struct re
     if (c) mrc_drop(c);
 }
 
-static void keep_id(struct mr_stream *s, struct span payload) {
+static void keep_id(struct mr_stream *s, const struct rec *r) {
     must(!s->deleted);
+    struct span payload = r->payload;
+    s->id_seq = 0;
     uint8_t *p = payload.n > 8 ? realloc(s->id, payload.n) : NULL;
     if (!p) return;
     s->id = p;
     s->id_seq = load64(payload.p);
+    s->id_ts = r->ts;
     s->id_size = payload.n - 8;
     memcpy(p, payload.p + 8, s->id_size);
 }
@@ -167,7 +174,7 @@ static void apply_to(struct shard_log *l, struct mr_stream *s, const struct rec 
     case REC_CONSUMER_GONE: apply_gone(l, s, r); break;
     case REC_CONSUMER: apply_consumer(l, s, r, loc); break;
     case REC_PROGRESS: apply_progress(l, s, r, loc); break;
-    case REC_CHECKPOINT: keep_id(s, r->payload); break;
+    case REC_CHECKPOINT: keep_id(s, r); break;
     case REC_PURGE:
         if (stream_replay_purge(&s->st, r->payload)) complain(l, r, loc, "a purge", ERR_CORRUPT);
         break;
@@ -178,6 +185,7 @@ static void apply_to(struct shard_log *l, struct mr_stream *s, const struct rec 
 void recover_apply(struct shard_log *l, const struct rec *r, uint64_t loc) {
     must(l->recovering);
     must(loc != 0);
+    if (r->kind == REC_PAGE || r->kind == REC_ROOT) return; /* of a checkpoint that is not this one */
     if (r->kind == REC_CHECKPOINT && r->stream == 0) {
         shard_log_apply_directory(l, r->payload);
         l->directory_segno = segno_of(loc);
@@ -205,6 +213,7 @@ void recover_damaged(struct shard_log *l, const struct store_damage *d) {
     must(l->shard != NULL);
     struct mr_shard *sh = l->shard;
     sh->damaged++;
+    l->damaged += l->recovering;
     if (!l->recovering) {
         name_damage(l, d);
         return;

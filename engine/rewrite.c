@@ -203,6 +203,7 @@ void shard_log_apply_directory(struct shard_log *l, struct span payload) {
         while (drop_unlisted(l, below)) {
         }
         if (below > l->next_stream) l->next_stream = below;
+        l->gone = false;
     }
     clear_marks(l);
 }

@@ -49,6 +49,8 @@ static void init(struct mr_shard *sh) {
     env_random(sh->io, &sh->seed, sizeof sh->seed);
     map_str_init(&sh->names, sh->seed);
     codec_buf_init(&sh->buf);
+    page_cache_init(&sh->pages, cfg->index_bytes ? cfg->index_bytes : INDEX_BYTES);
+    reopen_host(sh);
     pool_init(&sh->parts, sizeof(struct barrier_part), 256, BARRIERS_MAX);
     sh->file_max = cfg->disk_max / cfg->shards;
     sh->memory_max = cfg->memory_max / cfg->shards;
@@ -148,6 +150,7 @@ void mr_shard_tick(struct mr_shard *shard) {
         struct shard_log *l = &shard->logs[i];
         shard_log_rewrite(l);
         shard_log_progress(l);
+        shard_log_checkpoint(l);
         store_commit(l->store);
     }
     shard_complete(shard);
@@ -163,7 +166,9 @@ uint64_t mr_shard_deadline(const struct mr_shard *shard) {
     for (size_t i = 0; i < shard->logs_count; i++) {
         const struct shard_log *l = &shard->logs[i];
         uint64_t progress = shard_log_progress_at(l), commit = store_deadline(l->store);
+        uint64_t checkpoint = shard_log_checkpoint_at(l);
         if (progress < at) at = progress;
+        if (checkpoint < at) at = checkpoint;
         if (commit < at) at = commit;
     }
     return at;
@@ -212,17 +217,32 @@ static void fail_rest(struct mr_shard *sh) {
     }
 }
 
+static bool checkpoints_busy(const struct mr_shard *sh) {
+    for (size_t i = 0; i < sh->logs_count; i++) {
+        if (checkpoint_busy(&sh->logs[i])) return true;
+    }
+    return false;
+}
+
+/* So that the next opening has little to read. */
+static void ask_at_close(struct shard_log *l) {
+    uint64_t most = l->shard->env->cfg.checkpoint_bytes;
+    if (!most || most > CLOSE_REPLAY) most = CLOSE_REPLAY;
+    l->ck.asked |= store_replay_bytes(l->store) > most;
+}
+
 void mr_shard_close(struct mr_shard *shard) {
     must(!shard->closing);
     must(!shard->ticking);
     shard->closing = true;
     shard->host.on_ready = NULL; /* operations are still reported, consumers are not called any more */
     shard->host.on_max_deliver = NULL;
+    for (size_t i = 0; i < shard->logs_count; i++) ask_at_close(&shard->logs[i]);
     uint64_t until = io_now(shard->io) + CLOSE_WAIT_NS;
     for (;;) {
         for (size_t i = 0; i < shard->logs_count; i++) shard->logs[i].wanted = true;
         mr_shard_tick(shard);
-        if (settled(shard) || io_now(shard->io) >= until) break;
+        if ((settled(shard) && !checkpoints_busy(shard)) || io_now(shard->io) >= until) break;
         io_tick(shard->io, io_now(shard->io) + RIDE_NS);
     }
     fail_rest(shard);
@@ -250,6 +270,12 @@ static void add_log(const struct shard_log *l, struct mr_shard_stats *out) {
     out->moved_bytes += st.moved_bytes;
     out->failed |= st.failed || l->failed;
     if (st.refusing) out->refusing = status_of(st.refusing);
+    out->checkpoints += l->ck.done;
+    out->checkpoint_bytes += l->ck.done_bytes;
+    out->replay_bytes += store_replay_bytes(l->store);
+    out->recovered_bytes += st.recovered_bytes;
+    out->checkpoints_passed += st.roots_passed;
+    out->logs_scanned += st.opened_by == STORE_BY_SCAN;
 }
 
 void mr_shard_stats(const struct mr_shard *shard, struct mr_shard_stats *out) {
@@ -257,6 +283,9 @@ void mr_shard_stats(const struct mr_shard *shard, struct mr_shard_stats *out) {
                                    .streams = shard->streams_count,
                                    .consumers = shard->consumers_count,
                                    .damaged_records = shard->damaged,
+                                   .index_bytes = shard->pages.bytes,
+                                   .index_loads = shard->pages.loads,
+                                   .index_rebuilds = shard->pages.rebuilds,
                                    .memory_bytes = shard->mem ? memlog_bytes(shard->mem) : 0};
     for (size_t i = 0; i < shard->logs_count; i++) add_log(&shard->logs[i], out);
 }

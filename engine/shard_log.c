@@ -55,6 +55,18 @@ static void on_lost(void *ctx, uint32_t stream, uint64_t seq, uint64_t loc) {
     compact_lost(ctx, stream, seq, loc);
 }
 
+static enum err on_load(void *ctx, struct span state) {
+    struct shard_log *l = ctx;
+    must(l->recovering);
+    return reopen_load(l, state);
+}
+
+static void on_reset(void *ctx) {
+    struct shard_log *l = ctx;
+    must(l->recovering);
+    reopen_reset(l);
+}
+
 static void on_gap(void *ctx) {
     struct shard_log *l = ctx;
     must(l->recovering);
@@ -89,6 +101,7 @@ static void configure(const struct shard_log *l, const char *path, struct store_
                                  .seg_min = smallest_segment(env->cfg.segment_bytes),
                                  .seg_max = env->cfg.segment_bytes,
                                  .cache_bytes = env->cfg.cache_bytes / l->shard->logs_count,
+                                 .full_scan = env->cfg.full_scan,
                                  .log_line = on_line,
                                  .log_ctx = (void *)l};
     memcpy(cfg->uuid, env->uuid, sizeof cfg->uuid);
@@ -104,6 +117,7 @@ enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index
     list_init(&l->twice_streams);
     list_init(&l->twice_consumers);
     map_u64_init(&l->streams);
+    checkpoint_init(&l->ck);
     enum err e = cq_init(&l->queue, QUEUE_BYTES);
     if (!e) e = env_log_make(sh->env, sh->io, index);
     if (e) return e;
@@ -112,8 +126,8 @@ enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index
     snprintf(path, sizeof path, "%s/%s", sh->env->path, name);
     struct store_config cfg;
     configure(l, path, &cfg);
-    struct store_owner owner = {l, on_apply, on_damaged, on_commit, on_failed, on_rewrite,
-                                on_wanted, on_move, on_lost, on_gap};
+    struct store_owner owner = {l,         on_apply, on_damaged, on_commit, on_failed, on_rewrite,
+                                on_wanted, on_move,  on_lost,    on_gap,    on_load,   on_reset};
     if ((e = store_open(&l->store, &cfg, sh->io, &owner))) return e;
     l->recovering = false;
     l->written = store_written(l->store);
@@ -128,6 +142,7 @@ void shard_log_close(struct shard_log *l) {
     l->store = NULL;
     must(cq_empty(&l->queue));
     cq_deinit(&l->queue);
+    checkpoint_deinit(&l->ck);
     map_u64_deinit(&l->streams);
 }
 

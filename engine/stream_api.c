@@ -39,6 +39,7 @@ static enum mr_status place(struct mr_shard *sh, const struct mr_stream_config *
 static enum err start(struct mr_stream *s, const struct mr_stream_config *cfg, int64_t now) {
     must(s->name.n == 0);
     enum err e = stream_init(&s->st, cfg, now, s->shard->env->uuid, &mrs_hooks);
+    if (!e) mrs_set_pages(s);
     if (!e) e = mrs_enlist(s, span_of_bytes(cfg->name));
     if (!e && s->log) e = mrs_log_full(s);
     return e;

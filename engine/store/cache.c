@@ -232,6 +232,14 @@ enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, 
     return ERR_OK;
 }
 
+const uint8_t *cache_peek(struct store *s, struct seg *g, uint64_t index, size_t *n) {
+    must(n != NULL);
+    const struct block *b = lookup(&s->cache, key_of(g, index));
+    if (!b || b->state != BLOCK_READY) return NULL;
+    *n = b->valid;
+    return memory_of(&s->cache, b);
+}
+
 /* --- several blocks --- */
 
 static bool room_for(struct store *s, size_t n) {

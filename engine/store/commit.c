@@ -266,6 +266,7 @@ void store_commit(struct store *s) {
     if (closing_due(s) <= now) commit_closing(s, 0);
     submit_sealed(s);
     if (sync_due(s) <= now) sync_start(s);
+    root_run(s);
     maker_run(s);
     reclaim_run(s);
     compact_run(s);
@@ -286,6 +287,7 @@ uint64_t store_deadline(const struct store *s) {
     if (s->filling && !waits && s->ride_ns != UINT64_MAX) due = sooner(due, s->ride_ns + RIDE_NS);
     if (s->submitted < s->sealed && !s->flying && frame_at((struct store *)s, s->submitted + 1)->seg->headed)
         due = 0;
+    if (s->root.state == STORE_ROOT_WRITES && !root_busy(s) && s->durable >= s->root.new_frame) due = 0;
     if (maker_wanted(s)) due = sooner(due, s->maker.no_space ? s->maker.retry_ns : 0);
     if (s->changed && !s->rewrite_asked) due = sooner(due, s->reclaim_ns);
     return sooner(due, compact_deadline(s));

@@ -9,6 +9,8 @@
  *     recover.c  the log as it was found at open (scan.c, replay.c)
  *     compact.c  segments that hold little are emptied
  *     reclaim.c  segments nobody needs any more
+ *     root.c     checkpoints: the cut, the root, its file (reroot.c: found again at open)
+ *     load.c     one record, blocking
  *
  * Frame numbers are dense, so every watermark is one number:
  *     oldest <= [in the buffer] < ... durable <= written <= submitted <= sealed < filling = sealed + 1
@@ -72,6 +74,7 @@ struct seg {
     uint64_t on_disk; /* behind the last frame of the contiguous written prefix */
     uint64_t last_no; /* the last frame placed */
     uint64_t live;    /* bytes of message records still wanted */
+    uint64_t kept;    /* bytes of checkpoint records that are needed */
     uint64_t dead_at; /* the frame that was being filled when a record of this segment died last */
     uint64_t needs;   /* segment where a batch begins that goes on here; 0: none */
     uint32_t reads;   /* in flight */
@@ -146,6 +149,34 @@ struct cache {
     uint64_t reads, hits;
 };
 
+/* Checkpoints: the cut a root is to be written for, and the root file. root.c */
+struct rooter {
+    int fd;
+    uint8_t *block; /* a slot's image */
+    struct io_op op;
+    enum store_root_state state;
+    bool pinned;                  /* see store_pinned() */
+    uint64_t counter, loc, bytes; /* of the newest root that stands; 0: none */
+    uint64_t base, carry;         /* an opening would read what was placed since base, and this much before */
+    struct root_head cut;         /* frame 0: none */
+    uint64_t cut_placed;
+    struct root_seg *segs; /* as of the cut */
+    size_t segs_len;
+    uint64_t new_loc, new_frame, new_bytes;
+};
+
+/* Records read one at a time, blocking. load.c */
+struct loader {
+    struct region window, whole; /* bytes of a segment; a fragmented record put together */
+    uint64_t segno, start;       /* of what is in the window; 0: nothing */
+    size_t have, ahead;          /* ahead: read at least so much, for the records behind */
+};
+
+/* A segment that a checkpoint counts on and that is not there; see reroot.c. */
+struct ghost {
+    uint64_t segno, live;
+};
+
 /* A fragmented record being put together. */
 struct gather {
     struct region mem;
@@ -213,6 +244,12 @@ struct store {
     size_t arena_used;
     struct gather gathers[GATHERS];
     struct map_u64 reported;
+
+    struct rooter root;
+    struct loader loader;
+    struct ghost *ghosts; /* recovery only */
+    size_t ghosts_len;
+    bool keeps_missing; /* recovery: a record to be kept lies nowhere */
 
     uint64_t rewrite_asked, rewrite_done_at; /* segment number; frame that must be durable, 0: still asked */
     uint64_t reclaim_ns, reclaim_segno;      /* next look for dead segments */
@@ -283,6 +320,8 @@ void commit_closing(struct store *s, unsigned flags); /* writes a frame without 
 enum err reader_init(struct store *s) MUST_USE;
 void reader_deinit(struct store *s);
 void reader_settle(struct store *s); /* once a tick */
+/* The record as it lies in the write buffer, a fragment as a fragment; false: it is not there. */
+bool store_buffered(struct store *s, uint64_t loc, struct rec *out, uint32_t *length);
 void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, const struct rec *r,
                    const char *what);
 enum err cache_init(struct store *s) MUST_USE;
@@ -295,6 +334,20 @@ enum err cache_get(struct store *s, struct seg *g, uint64_t index, size_t upto, 
  * way and stay for w. ERR_FULL: none was asked for. */
 enum err cache_want(struct store *s, struct seg *g, uint64_t off, size_t n, struct store_wait *w) MUST_USE;
 void cache_prefetch(struct store *s, struct seg *g, uint64_t index);
+
+/* A block that is there without reading: its bytes, valid up to *n, or NULL. */
+const uint8_t *cache_peek(struct store *s, struct seg *g, uint64_t index, size_t *n);
+
+/* --- root.c, load.c --- */
+enum err root_init(struct store *s) MUST_USE; /* memory only */
+void root_deinit(struct store *s);
+enum err root_open_file(struct store *s) MUST_USE; /* if there is one; blocking */
+void root_run(struct store *s);                    /* once a tick */
+bool root_busy(const struct store *s);
+enum err root_blank_slot(struct store *s, unsigned slot) MUST_USE; /* blocking */
+enum err loader_init(struct store *s) MUST_USE;
+void loader_deinit(struct store *s);
+void loader_forget(struct store *s);
 
 /* --- recover.c --- */
 enum err recover(struct store *s) MUST_USE;

@@ -6,6 +6,8 @@
  *            <path>/log-<4 hex>/        one folder a log; a log belongs to the folder, not to a core
  *            <path>/log-<4 hex>/<8 hex>.seg   a segment file. The number is the file's, not the segment's:
  *                                       files are recycled. <8 hex>.bad: one that was set aside.
+ *            <path>/log-<4 hex>/root    where the newest checkpoints lie: struct root_slot at 0 and at 4096,
+ *                                       written in turns; the file may be missing, and its slots blank or bad
  *
  * SEGMENT    a preallocated file of `size` bytes. Bytes 0 and 4096 hold the same struct seg_header; frames
  *            begin at 8192. The segment number orders the segments of a log and is never reused. The epoch
@@ -45,6 +47,17 @@
  *            never takes it for new: a message that is known lies here from now on; one that is not was
  *            recycled with its segment. Before that happens a full record of the stream follows the copies.
  *            REC_SWAP is not written.
+ *
+ * CHECKPOINT The log says everything; a checkpoint makes opening fast and is never needed. It stands for a
+ * cut: the state behind all frames before one (struct root_cut). REC_PAGE records hold pieces of that state,
+ * of this cut or, where nothing changed since, of an earlier one. REC_ROOT, behind them all, names them:
+ * payload struct root_head, `segments` times struct root_seg, then the owner's bytes (engine/checkpoint.h),
+ * which say where the pages lie. A slot of `root` is written, durably, once the frame that ends with the
+ * REC_ROOT is durable; slot `counter` % 2, counter one more than the newest valid slot's. Reading the log
+ * from its beginning, REC_PAGE and REC_ROOT mean nothing. Opening takes the newest slot whose checkpoint can
+ * be read, and reads the log from its cut: of older segments, those in its table count with what it says, the
+ * others hold nothing. Before anything is appended slots that were passed over are made blank. A valid slot
+ * also proves, like durable_through, that frames up to its `frame` were durable.
  *
  * RECOVERY   Segments in the order of their numbers, frames in order. The first frame n that is not whole
  *            and behind which no valid frame carries durable_through >= n was in flight: the log ends before
@@ -135,8 +148,12 @@ enum rec_kind {
     REC_CONSUMER, /* payload: configuration and full state of a consumer */
     REC_CONSUMER_GONE,
     REC_PROGRESS,   /* payload: what changed in a consumer since the record before */
-    REC_CHECKPOINT, /* payload: a page of state and the log position it stands for */
+    REC_CHECKPOINT, /* stream 0: the directory of what there is (engine/rewrite.c). Else payload: u64 sequence
+                       and the message id of the message with that sequence and this record's ts, which comes
+                       next if it comes at all; without an id it takes the one before back */
     REC_SWAP,
+    REC_PAGE, /* a piece of state, see CHECKPOINT; flags: which (engine/checkpoint.h), ts: its number */
+    REC_ROOT,
     REC_KIND_END
 };
 enum rec_flag {
@@ -168,3 +185,33 @@ struct frag_header {
     uint32_t hdr_size;
 };
 static_must(sizeof(struct frag_header) == 16);
+
+#define ROOT_MAGIC "MRROOT\0\1"
+enum { ROOT_SLOT_BYTES = 4096, ROOT_FILE_BYTES = 8192 };
+struct root_slot {
+    uint8_t magic[8];
+    uint32_t version, log;
+    uint8_t uuid[16]; /* the folder's */
+    uint64_t counter; /* of checkpoints, from 1 */
+    uint64_t loc;     /* of the REC_ROOT: segment number << 32 | offset / 8 */
+    uint64_t frame;   /* that ends with it; durable when the slot was written */
+    uint32_t reserved, crc;
+};
+static_must(sizeof(struct root_slot) == 64);
+
+/* The cut: the state is that of all frames before number `frame`. They end at `off` in segment `segno`; the
+ * next frame follows there, or at the beginning of a later segment when `ended`. */
+struct root_head {
+    uint64_t counter, segno, off, frame;
+    uint64_t prev; /* frame_hash of the frame before; 0: unknown */
+    uint32_t ended, segments;
+};
+static_must(sizeof(struct root_head) == 48);
+
+/* A segment as of the cut. */
+struct root_seg {
+    uint64_t segno, live, end, last_frame;
+    uint64_t needs; /* segment where a batch begins that goes on here; 0: none */
+    uint32_t damaged, reserved;
+};
+static_must(sizeof(struct root_seg) == 48);

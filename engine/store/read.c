@@ -97,6 +97,12 @@ static enum err read_buffered(struct store *s, struct frame *f, uint64_t no, uin
     return ERR_OK;
 }
 
+bool store_buffered(struct store *s, uint64_t loc, struct rec *out, uint32_t *length) {
+    uint64_t no;
+    struct frame *f = buffered(s, loc_seg(loc), loc_off(loc), &no);
+    return f && read_buffered(s, f, no, loc_off(loc), out, length) == ERR_OK;
+}
+
 /* --- from the disk --- */
 
 /* n contiguous bytes at off, in their block or copied to the arena. */

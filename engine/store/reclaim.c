@@ -10,13 +10,14 @@
 
 #include "base/bytes.h"
 #include "base/must.h"
-#include "store/core.h"
+#include "store/recover.h"
 
 #define LOOK_NS ((uint64_t)100 * 1000 * 1000)
 enum { FREE_MAX = 2 };
 
 void store_dead(struct store *s, uint64_t loc, size_t bytes) {
     struct seg *g = seg_find(s, loc_seg(loc));
+    if (!g && !s->opened) (void)ghost_dead(s, loc_seg(loc), bytes);
     if (!g) return;
     must(bytes <= g->live);
     g->live -= bytes;
@@ -33,8 +34,8 @@ static bool batch_gone(const struct store *s, const struct seg *g) {
 bool seg_dead(const struct store *s, const struct seg *g) {
     must(g->state != SEG_FREE);
     must(s->proof <= s->durable);
-    return g->state == SEG_SEALED && g->live == 0 && g->dead_at <= s->durable && g->last_no <= s->proof &&
-           batch_gone(s, g) && list_empty(&g->dirty) && !s->sync_busy;
+    return g->state == SEG_SEALED && g->live == 0 && g->kept == 0 && g->dead_at <= s->durable &&
+           g->last_no <= s->proof && batch_gone(s, g) && list_empty(&g->dirty) && !s->sync_busy;
 }
 
 /* --- away with files --- */
@@ -112,11 +113,12 @@ static bool worth_asking(const struct store *s, uint64_t waste, uint64_t total, 
 /* Only what is dead now may go afterwards: the full records that follow are written behind these deaths. */
 static void ask(struct store *s) {
     must(!s->rewrite_asked);
-    uint64_t total = 0, waste = 0, last = 0;
+    uint64_t total = 0, waste = 0, last = 0, pinned = 0;
     size_t files = 0; /* small ones, after many stops, count by their number */
     for (size_t i = 0; i < s->segs_len; i++) {
         struct seg *g = s->segs[i];
         total += g->size;
+        if (store_only_kept(s, g->segno)) pinned += g->size;
         g->asked = seg_dead(s, g);
         if (g->state == SEG_SEALED && g->live == 0)
             s->changed |= g->dead_at > s->durable || g->last_no > s->proof; /* soon */
@@ -125,6 +127,7 @@ static void ask(struct store *s) {
         files++;
         last = g->segno;
     }
+    s->root.pinned = pinned && (pinned * 4 >= total || s->maker.no_space || s->compactor.pressed);
     if (!last || !worth_asking(s, waste, total, files)) return;
     s->rewrite_asked = last;
     s->rewrite_done_at = 0;

@@ -54,7 +54,8 @@ static enum err adopt(struct store *s, struct seg *g, const struct seg_header *h
     return ERR_OK;
 }
 
-static void quarantine(struct store *s, struct seg *g) {
+static void quarantine(struct recovery *r, struct seg *g) {
+    struct store *s = r->s;
     must(g->segno == 0);
     char name[16], bad[16];
     seg_name(g, name);
@@ -64,6 +65,7 @@ static void quarantine(struct store *s, struct seg *g) {
     log_line(&s->log, LOG_ERROR, "log %04x: %s: both headers are damaged; renamed to %s", s->cfg.log, name,
              bad);
     s->stats.damaged++;
+    r->set_aside = true;
     if (io_file_rename(s->io, s->dirfd, name, bad))
         log_line(&s->log, LOG_ERROR, "log %04x: %s cannot be renamed", s->cfg.log, name);
     if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
@@ -93,7 +95,7 @@ static enum err load(struct recovery *r, uint32_t file) {
         if (!first || !second || a.segno != b.segno) g->repair = !use_first;
         e = adopt(s, g, use_first ? &a : &b);
     } else if (!blank) {
-        quarantine(s, g);
+        quarantine(r, g);
         return ERR_OK;
     } else { /* a stop while it was being made, or taken back by a recovery */
         g->unwritten = true;
@@ -107,6 +109,8 @@ static enum err load(struct recovery *r, uint32_t file) {
     if (e) {
         log_line(&s->log, LOG_ERROR, "log %04x: %08x.seg: %s", s->cfg.log, file, err_text(e));
         seg_discard(s, g);
+    } else {
+        seg_close_file(s, g); /* there may be more segments than descriptors */
     }
     return e;
 }
@@ -387,6 +391,10 @@ static void walk_segment(struct recovery *r, size_t i) {
     must(r->limits[i] > 0);
     struct seg *g = r->s->segs[i];
     uint64_t off = SEG_HEADERS_BYTES, begins = g->first_frame;
+    if (i == r->start_seg && r->start_off) { /* a checkpoint speaks for what lies before */
+        off = r->start_off;
+        begins = 0;
+    }
     g->end = g->on_disk = off;
     if (begins) { /* writing went on here after a stop: what it left incomplete never existed */
         if (begins >= r->limits[i]) return; /* given up as a whole */
@@ -410,21 +418,66 @@ static void walk_segment(struct recovery *r, size_t i) {
     }
 }
 
+/* Nothing more is there, but a slot of the root file says that frames behind the last whole one were durable.
+ */
+static void close_end(struct recovery *r) {
+    must(r->stops_len <= STOPS_MAX);
+    if (r->at_end || r->known < r->next) return;
+    salvage_stops(r, r->known, false);
+    r->next = r->known + 1;
+    r->last_hash = 0;
+    r->clean = false;
+}
+
 static enum err walk(struct recovery *r) {
-    must(r->limits == NULL);
-    must(r->next == 1);
+    must(r->limits != NULL);
     struct store *s = r->s;
-    enum err e = load_all(r);
-    if (!e) e = set_limits(r);
-    for (size_t i = 0; i < s->segs_len && !e && !r->at_end; i++) {
+    enum err e = ERR_OK;
+    for (size_t i = r->start_seg; i < s->segs_len && !e && !r->at_end; i++) {
         walk_segment(r, i);
         e = r->win.why ? r->win.why : r->replay.why;
         struct seg *g = s->segs[i];
         if (g->fd >= 0) seg_close_file(s, g);
         r->win.g = NULL;
     }
+    if (!e) close_end(r);
+    if (!e) e = r->win.why ? r->win.why : r->replay.why;
     replay_break(&r->replay);
     return e;
+}
+
+/* By the newest checkpoint that can be used. *done: one could. */
+static enum err walk_from_root(struct recovery *r, bool *done) {
+    struct store *s = r->s;
+    must(!*done);
+    if (s->cfg.full_scan || r->set_aside || !s->owner.load) return ERR_OK;
+    for (size_t i = 0; i < r->roots_len; i++) {
+        const struct root_slot *t = &r->roots[i];
+        enum err e = root_take(r, t);
+        bool taken = !e;
+        if (taken) e = walk(r);
+        *done = taken && !e && !root_missing(s);
+        if (*done) s->stats.opened_by = i ? STORE_BY_OTHER_ROOT : STORE_BY_ROOT;
+        if (*done || (taken && e) || e == ERR_NOMEM) return e;
+        log_line(&s->log, LOG_ERROR, "log %04x: checkpoint %llu cannot be used: %s", s->cfg.log,
+                 (unsigned long long)t->counter, e ? err_text(e) : "segments are missing");
+        root_undo(r);
+    }
+    if (r->roots_len) log_line(&s->log, LOG_ERROR, "log %04x: reading the whole log", s->cfg.log);
+    return ERR_OK;
+}
+
+static enum err find(struct recovery *r) {
+    bool done = false;
+    r->win.heads = true;
+    enum err e = load_all(r);
+    r->win.heads = false;
+    if (!e) e = set_limits(r);
+    if (!e) e = root_open_file(r->s);
+    if (!e) e = roots_read(r);
+    if (!e) e = walk_from_root(r, &done);
+    if (!e && !done) e = walk(r);
+    return e ? e : roots_settle(r);
 }
 
 enum err recover(struct store *s) {
@@ -435,9 +488,10 @@ enum err recover(struct store *s) {
     replay_init(&r.replay, s);
     r.progress_ns = io_now(s->io) + PROGRESS_NS;
     enum err e = window_open(&r.win, s);
-    if (!e) e = walk(&r);
-    s->stats.recovered_bytes = r.win.bytes;
+    if (!e) e = find(&r);
+    s->stats.recovered_bytes = s->root.carry = r.win.bytes;
     if (!e) e = resume(&r);
+    loader_forget(s);
     replay_deinit(&r.replay);
     window_close(&r.win);
     free(r.limits);

@@ -30,7 +30,23 @@ struct recovery {
     uint64_t end_off;
     size_t last_seg; /* of the last frame that counts; SIZE_MAX: none */
     uint64_t progress_ns;
+    struct root_slot roots[2]; /* those that verify, newest first */
+    size_t roots_len;
+    size_t start_seg; /* where reading begins; start_off 0: at its beginning */
+    uint64_t start_off;
+    bool set_aside; /* a segment was: what it held nobody knows */
 };
+
+/* --- reroot.c --- */
+enum err roots_read(struct recovery *r) MUST_USE;
+/* Takes a checkpoint over. ERR_NOMEM is final; any other error: undo, and try something older. */
+enum err root_take(struct recovery *r, const struct root_slot *slot) MUST_USE;
+void root_undo(struct recovery *r);
+/* The log is read: does the checkpoint count on segments that are not there? */
+bool root_missing(const struct store *s);
+bool ghost_dead(struct store *s, uint64_t segno, size_t bytes);
+/* Decided: slots that were passed over are made blank. */
+enum err roots_settle(struct recovery *r) MUST_USE;
 
 /* The log is read and decided. Afterwards s->place and the write buffer are ready. */
 enum err resume(struct recovery *r) MUST_USE;

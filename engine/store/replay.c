@@ -18,7 +18,6 @@ struct held {
 
 void replay_init(struct replay *y, struct store *s) {
     must(s != NULL);
-    must(!s->opened);
     *y = (struct replay){.s = s};
 }
 
@@ -112,6 +111,10 @@ static void batch_over(struct replay *y, uint64_t segno) {
 
 static void deliver(struct replay *y, const struct rec *r, uint64_t loc) {
     must(r->kind != REC_FRAGMENT);
+    if (y->sink) {
+        y->sink(y->sink_ctx, r, loc);
+        return;
+    }
     bool part = r->kind == REC_MESSAGE; /* a copy that compaction made stands for itself */
     bool end = part && r->flags & REC_F_BATCH_END, inside = part && r->flags & REC_F_BATCH;
     bool begin = part && r->flags & REC_F_BATCH_BEGIN;
@@ -195,7 +198,7 @@ void replay_hole(struct replay *y) {
 /* Nothing of the same life follows that would say whether a damaged end was one. Its sequences may have been
  * given to others since: dropped, but not without a word. */
 void replay_break(struct replay *y) {
-    must(!y->s->opened);
+    must(!y->s->opened || y->sink);
     run_drop(y);
     struct seg *g = y->batch_hole ? seg_find(y->s, y->batch_seg) : NULL;
     if (g) {
@@ -264,4 +267,15 @@ void replay_unknown(struct replay *y, const uint8_t *p, size_t n, struct seg *g,
     must(n > 0);
     report_damage(y->s, g, off, n, NULL, "frames whose headers do not verify");
     salvage(y, p, 0, n, g, off, false);
+}
+
+void replay_search(struct replay *y, const uint8_t *p, size_t n, struct seg *g, uint64_t off) {
+    must(y->sink != NULL);
+    size_t size;
+    for (size_t at = 0; at + REC_ALIGN <= n && !y->why; at += size) {
+        struct rec r;
+        enum rec_state state = rec_check(p + at, n - at, g->epoch, off + at, &r, &size);
+        if (state == REC_STATE_GOOD) replay_record(y, &r, g->segno, off + at);
+        if (state == REC_STATE_NO_HEAD) size = REC_ALIGN;
+    }
 }

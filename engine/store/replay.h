@@ -1,5 +1,5 @@
 /* replay.h - from bytes found on disk to the owner: whole records in order, fragments put together, batches
- * held back until their end. Used by recovery only; may allocate. */
+ * held back until their end. Used by recovery and rescan.c; may allocate. */
 #pragma once
 #include "store/core.h"
 
@@ -19,6 +19,9 @@ struct replay {
     uint32_t batch_stream;
     bool batch_hole; /* durable bytes that do not verify lie directly behind what is held */
     enum err why;    /* out of memory */
+    void (*sink)(void *ctx, const struct rec *r,
+                 uint64_t loc); /* set: gets the records instead of the owner */
+    void *sink_ctx;
 };
 
 void replay_init(struct replay *y, struct store *s);
@@ -37,3 +40,5 @@ void replay_frame(struct replay *y, const uint8_t *p, const struct frame_header 
 void replay_damaged(struct replay *y, const uint8_t *p, const struct frame_header *h, struct seg *g);
 /* Bytes of frames whose headers are lost, off..off + n: good records count, the rest is reported as one. */
 void replay_unknown(struct replay *y, const uint8_t *p, size_t n, struct seg *g, uint64_t off);
+/* With a sink: whatever record verifies in these bytes. */
+void replay_search(struct replay *y, const uint8_t *p, size_t n, struct seg *g, uint64_t off);

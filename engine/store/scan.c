@@ -41,7 +41,8 @@ const uint8_t *window_at(struct window *w, struct seg *g, uint64_t off, size_t n
     if (w->g == g && off >= w->start && off + n <= w->start + w->have) return w->mem.p + (off - w->start);
     if (g->fd < 0 && (w->why = seg_open_file(w->s, g, false))) return NULL;
     uint64_t start = off & ~(uint64_t)(BUF_ALIGN - 1);
-    uint64_t end = start + CHUNK < g->size ? start + CHUNK : g->size;
+    size_t chunk = w->heads ? SEG_HEADERS_BYTES : CHUNK;
+    uint64_t end = start + chunk < g->size ? start + chunk : g->size;
     if (start < g->held && end > g->held) end = g->held; /* a file that was cut is as short as it is */
     if (end < off + n) end = off + n;
     size_t want = (size_t)align_up(end - start, BUF_ALIGN), got;

@@ -10,6 +10,7 @@ struct window {
     uint64_t start;
     size_t have;
     uint64_t bytes;      /* read in all */
+    bool heads;          /* only headers of segments are wanted: little at a time */
     unsigned unreadable; /* blocks */
     enum err why;        /* the last failure that was not damage */
 };

@@ -165,7 +165,7 @@ void seg_number(struct store *s, struct seg *g) {
     } while (!g->epoch);
     g->block = s->block;
     g->end = g->on_disk = SEG_HEADERS_BYTES;
-    g->live = g->dead_at = g->last_no = g->needs = 0;
+    g->live = g->dead_at = g->last_no = g->needs = g->kept = 0;
     g->headed = g->damaged = g->asked = g->stays = false;
 }
 

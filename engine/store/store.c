@@ -60,7 +60,7 @@ static enum err open_folder(struct store *s) {
     struct io_fs fs;
     enum err e = io_file_open(s->io, AT_FDCWD, s->path, IO_O_DIR, &s->dirfd);
     if (e) {
-        s->dirfd = -1;
+        s->dirfd = s->root.fd = -1;
         return e;
     }
     e = io_fs_of(s->io, s->dirfd, &fs);
@@ -80,7 +80,8 @@ static enum err prepare(struct store *s) {
     if (!e) maker_init(s);
     if (!e) e = reader_init(s);
     if (!e) e = compact_init(s);
-    return e;
+    if (!e) e = root_init(s);
+    return e ? e : loader_init(s);
 }
 
 static void lists_init(struct store *s) {
@@ -106,6 +107,8 @@ static void release(struct store *s) {
     }
     free(s->segs);
     compact_deinit(s);
+    root_deinit(s);
+    loader_deinit(s);
     reader_deinit(s);
     buffer_deinit(s);
     region_close(&s->maker.mem);
@@ -164,7 +167,7 @@ static bool reads_busy(const struct store *s) {
 
 static bool busy(const struct store *s) {
     return s->flying || s->sync_busy || maker_busy(s) || s->unlink_op.busy || s->compactor.op.busy ||
-           reads_busy(s);
+           root_busy(s) || reads_busy(s);
 }
 
 /* Runs the loop until everything sealed is durable (or only until nothing is in flight), at most until the

@@ -65,6 +65,12 @@ struct store_owner {
     /* Recovery: whole segments are missing between the record before and the next: recycled, or damaged.
      * May be NULL. */
     void (*gap)(void *ctx);
+    /* Checkpoints; NULL: the owner has none, the log is always read from its beginning. load: take the state
+     * over that was given to store_root(), reading its pages with store_load(); what was appended since the
+     * cut is applied next. Any error but ERR_NOMEM: reset follows, then an older checkpoint, or the whole
+     * log. reset: forget everything loaded and applied so far. */
+    enum err (*load)(void *ctx, struct span state);
+    void (*reset)(void *ctx);
 };
 
 struct store_config {
@@ -80,6 +86,7 @@ struct store_config {
     uint32_t seg_ready;  /* prepared segments kept (default 1 while small, else 2) */
     size_t buffer_bytes; /* write buffer, also the cache of the tail (default 16 MiB of address space) */
     size_t cache_bytes;  /* read cache (default 8 MiB) */
+    bool full_scan;      /* pass over checkpoints at open */
     void (*log_line)(void *ctx, int level, const char *text);
     void *log_ctx;
 };
@@ -148,12 +155,52 @@ void store_dead(struct store *s, uint64_t loc, size_t bytes);
 void store_rewritten(struct store *s, uint64_t segno);
 /* The lowest number of a segment that may hold records: nothing older is left in the log. */
 uint64_t store_first_segno(const struct store *s);
+/* ----- checkpoints (format.h, CHECKPOINT). Between a cut and its root any number of turns may pass. */
+
+/* The state as it is now will be that of the next store_root(): seals the frame being filled and remembers
+ * where the log stands. ERR_FAILED, ERR_NOMEM, ERR_NOSPC (no segment), ERR_FULL (a root is being written). */
+enum err store_cut(struct store *s) MUST_USE;
+/* The record at loc (bytes: rec_size) belongs to a checkpoint: its segment stays. Until store_unkeep().
+ * Inside owner.load for everything the checkpoint consists of. */
+void store_keep(struct store *s, uint64_t loc, size_t bytes);
+void store_unkeep(struct store *s, uint64_t loc, size_t bytes);
+/* Appends the root: the owner's state as of the cut. When it is durable the root file is written; see
+ * store_root_state(). Errors as store_append(). */
+enum err store_root(struct store *s, struct span state) MUST_USE;
+enum store_root_state {
+    STORE_ROOT_IDLE,   /* nothing to tell */
+    STORE_ROOT_WRITES, /* on its way */
+    STORE_ROOT_DONE,   /* the last one stands; until the next store_cut() */
+    STORE_ROOT_FAILED, /* the root file could not be written; the one before stands */
+};
+enum store_root_state store_root_state(const struct store *s);
+/* Bytes of frames placed since the cut that the newest root stands for: what an opening would read. */
+uint64_t store_replay_bytes(const struct store *s);
+/* Do segments that hold nothing but pieces of checkpoints stand in the way? Then a checkpoint is wanted that
+ * writes again what lies in them (store_only_kept()). */
+bool store_pinned(const struct store *s);
+bool store_only_kept(const struct store *s, uint64_t segno);
+/* The device does not give back what must be known: as after a failed write, and nothing is reclaimed. */
+void store_fail(struct store *s, enum err why);
+/* Is there hardly any space left? Then nothing but what must be is to be appended. */
+bool store_tight(const struct store *s);
+/* The record at loc now, blocking; out's spans live until the next call of this or of store_commit(). Also
+ * inside owner.load. ERR_CORRUPT, ERR_NONE (recycled), ERR_IO, ERR_NOMEM. */
+enum err store_load(struct store *s, uint64_t loc, struct rec *out) MUST_USE;
+
+/* Reads the segments numbered from..to again, blocking, and hands on every record that verifies and is on
+ * disk, in order. ERR_IO, ERR_NOMEM. Not from within on_commit. */
+enum err store_rescan(struct store *s, uint64_t from, uint64_t to,
+                      void (*fn)(void *ctx, const struct rec *r, uint64_t loc), void *ctx) MUST_USE;
+
 /* Bytes a message record takes in the log. */
 size_t rec_size(size_t subject, size_t hdr, size_t payload);
 
 struct store_stats {
     uint64_t frames, frame_bytes, durable_writes, records, segments, segments_ready, disk_bytes, live_bytes,
-        reads, cache_hits, damaged, dry, recovered_bytes, emptied /* segments */, moved_records, moved_bytes;
+        reads, cache_hits, damaged, dry, recovered_bytes, emptied /* segments */, moved_records, moved_bytes,
+        roots, roots_passed;
+    enum { STORE_BY_SCAN, STORE_BY_ROOT, STORE_BY_OTHER_ROOT } opened_by;
     int64_t write_ns_last; /* time of the last frame write */
     bool failed;
     enum err refusing; /* no segment can be had for now, and why; else ERR_OK */

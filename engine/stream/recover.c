@@ -146,6 +146,7 @@ enum err stream_moved(struct stream *st, const struct stream_put *p) {
     if (!put_ok(p)) return ERR_CORRUPT;
     if (index_has(&st->index, p->seq)) {
         index_move(&st->index, p->seq, p->loc);
+        st->pages.changed = true;
         return ERR_OK;
     }
     return st->recovering ? insert_late(st, p) : ERR_NONE;

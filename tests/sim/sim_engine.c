@@ -21,9 +21,11 @@
 #include "base/bytes.h"
 #include "base/must.h"
 #include "engine.h"
+#include "sim/engine_digest.h"
 #include "sim/engine_model.h"
 #include "sim/sim_io.h"
 #include "store/core.h"
+#include "store/frame.h"
 
 enum { SHARDS_MAX = 3, LIVES_MAX = 6, JOBS_MAX = 4, BREAK_PLACE = SIM_NO_DIRSYNC + 1 };
 #define ULL(x) ((unsigned long long)(x))
@@ -43,7 +45,8 @@ struct sim_run {
     uint32_t shards_count;
     enum mr_sync sync;
     int64_t interval_ns;
-    uint64_t segment_bytes;
+    uint64_t segment_bytes, checkpoint_bytes;
+    uint64_t by_root, checkpoints, bitten; /* openings; checkpoints that stood, that were damaged */
     enum sim_crash crash;
     bool faults, forgets /* a step of compaction */, long_lives;
     uint64_t done;
@@ -410,6 +413,11 @@ static enum mr_status do_next(struct sim_run *r, int i, int k) {
 
 /* --- work --- */
 
+static void ask_checkpoint(struct sim_run *r) {
+    enum mr_status st = mr_checkpoint(r->shards[below(r, r->shards_count)]);
+    if (st != MR_OK && st != MR_FAILED) model_fail("checkpoint: %s", mr_status_text(st));
+}
+
 static int some_stream(struct sim_run *r) { return (int)below(r, M_STREAMS); }
 
 static void on_stream(struct sim_run *r, int i) {
@@ -440,6 +448,7 @@ static void work(struct sim_run *r, uint64_t steps) {
     for (uint64_t n = 0; n < steps && !dead(r); n++) {
         int i = some_stream(r);
         uint64_t what = below(r, 100);
+        if (r->checkpoint_bytes && chance(r, 1)) ask_checkpoint(r);
         if (what < 20) {
             turn(r, 1000 * (1 + below(r, 4000)));
         } else if (what < 24) {
@@ -494,11 +503,7 @@ static void drain(struct sim_run *r) {
 
 /* --- lives --- */
 
-static bool open_life(struct sim_run *r, uint64_t seed, uint64_t life, bool cut) {
-    if (sim_io_open(&r->io, r->disk, seed << 16 | (life * 100 + 1))) model_fail("no loop");
-    r->faults = false;
-    if (cut) sim_io_crash_at(r->io, 1 + below(r, 80), r->crash, &r->crash_rng);
-    r->shards_count = 1 + (uint32_t)below(r, SHARDS_MAX);
+static enum mr_status open_all(struct sim_run *r, bool full_scan) {
     struct mr_env_config cfg = {.size = sizeof cfg,
                                 .path = "d",
                                 .shards = r->shards_count,
@@ -506,15 +511,122 @@ static bool open_life(struct sim_run *r, uint64_t seed, uint64_t life, bool cut)
                                 .sync_interval_ns = r->interval_ns,
                                 .segment_bytes = r->segment_bytes,
                                 .cache_bytes = 1 << 20,
-                                .log = on_log};
+                                .log = on_log,
+                                .checkpoint_bytes = r->checkpoint_bytes,
+                                .index_bytes = 1, /* as few pages as it takes */
+                                .full_scan = full_scan || !r->checkpoint_bytes};
     enum mr_status st = env_open(&cfg, r->io, &r->env);
     struct mr_host host = {r, on_done, on_ready, NULL};
     for (uint32_t i = 0; i < r->shards_count; i++) {
         r->shards[i] = NULL;
         if (st == MR_OK) st = mr_shard_open(r->env, i, r->io, &host, &r->shards[i]);
     }
+    return st;
+}
+
+static char *digest_all(struct sim_run *r) {
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    must(out != NULL);
+    for (uint32_t i = 0; i < r->shards_count; i++) digest_shard(out, r->shards[i]);
+    fclose(out);
+    return text;
+}
+
+/* What a copy of this process finds on the disk as it is now, reading the whole log. */
+static char *digest_by_scan(struct sim_run *r) {
+    int fds[2];
+    if (pipe(fds)) model_fail("no pipe");
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (open_all(r, true) != MR_OK) model_fail("open by scan");
+        char *text = digest_all(r);
+        FILE *out = fdopen(fds[1], "w");
+        fputs(text, out);
+        fclose(out);
+        _exit(0);
+    }
+    close(fds[1]);
+    char *text = NULL;
+    size_t n = 0;
+    FILE *in = fdopen(fds[0], "r");
+    must(pid > 0 && in != NULL);
+    if (getdelim(&text, &n, 0, in) < 0) text = strdup("");
+    fclose(in);
+    int status = 1;
+    if (waitpid(pid, &status, 0) != pid || status != 0) model_fail("the copy that reads the whole log");
+    return text;
+}
+
+/* The last record of a checkpoint at or before off - back, in whole bytes of a frame. */
+static bool page_before(const struct sim_node *n, const struct seg_header *h, uint64_t *off, uint64_t back,
+                        struct rec_header *rh) {
+    for (uint64_t at = *off - back / REC_ALIGN * REC_ALIGN; at <= *off; at += REC_ALIGN) {
+        uint8_t raw[sizeof *rh];
+        if (sim_node_read(n, at, raw, sizeof raw) < sizeof raw) return false;
+        bool head = rec_head(raw, sizeof raw, h->epoch, at, rh);
+        if (!head || (rh->kind != REC_PAGE && rh->kind != REC_ROOT) || rh->size == sizeof *rh) continue;
+        *off = at;
+        return true;
+    }
+    return false;
+}
+
+/* A bit of a checkpoint flips: of a slot of a root file, or of the root that it names. Nothing but the way of
+ * opening may change by that. */
+static void damage_checkpoint(struct sim_run *r) {
+    char path[64];
+    uint32_t log = (uint32_t)below(r, SHARDS_MAX);
+    snprintf(path, sizeof path, "d/log-%04x/root", log);
+    struct sim_node *n = sim_node_find(r->disk, NULL, path);
+    uint64_t at = below(r, 2) * ROOT_SLOT_BYTES;
+    struct root_slot slot;
+    if (!n || sim_node_read(n, at, &slot, sizeof slot) < sizeof slot || !slot.loc) return;
+    if (chance(r, 40)) {
+        (void)sim_disk_rot(r->disk, path, at + below(r, sizeof slot), (uint8_t)(1 << below(r, 8)));
+        return;
+    }
+    /* Where the segment lies: the file whose header has its number. Pages lie before their root. */
+    uint64_t off = (slot.loc & UINT32_MAX) * REC_ALIGN, back = chance(r, 50) ? 0 : below(r, 3000);
+    for (uint32_t file = 0; file < 64; file++) {
+        struct seg_header h;
+        snprintf(path, sizeof path, "d/log-%04x/%08x.seg", log, file);
+        n = sim_node_find(r->disk, NULL, path);
+        if (!n || sim_node_read(n, 0, &h, sizeof h) < sizeof h || h.segno != slot.loc >> 32) continue;
+        if (back > off - SEG_HEADERS_BYTES) back = 0;
+        struct rec_header rh;
+        if (!page_before(n, &h, &off, back, &rh)) return;
+        (void)sim_disk_rot(r->disk, path, off + sizeof rh + below(r, rh.size - sizeof rh),
+                           (uint8_t)(1 << below(r, 8)));
+        r->bitten++;
+        return;
+    }
+}
+
+static void compare(struct sim_run *r, char *by_scan) {
+    char *now = digest_all(r);
+    if (digest_differs(by_scan, now)) model_fail("opened by its checkpoint the state is another");
+    for (uint32_t i = 0; i < r->shards_count; i++) {
+        struct mr_shard_stats st;
+        mr_shard_stats(r->shards[i], &st);
+        r->by_root += st.logs - st.logs_scanned;
+    }
+    free(now);
+    free(by_scan);
+}
+
+static bool open_life(struct sim_run *r, uint64_t seed, uint64_t life, bool cut) {
+    if (sim_io_open(&r->io, r->disk, seed << 16 | (life * 100 + 1))) model_fail("no loop");
+    r->faults = false;
+    r->shards_count = 1 + (uint32_t)below(r, SHARDS_MAX);
+    char *by_scan = cut || !r->checkpoint_bytes ? NULL : digest_by_scan(r);
+    if (cut) sim_io_crash_at(r->io, 1 + below(r, 80), r->crash, &r->crash_rng);
+    enum mr_status st = open_all(r, false);
     if (st != MR_OK && !dead(r)) model_fail("open: %s", mr_status_text(st));
     if (dead(r)) return false;
+    if (by_scan) compare(r, by_scan);
     if (r->forgets) forget(r);
     sim_io_crash_at(r->io, 0, r->crash, &r->crash_rng);
     return true;
@@ -528,6 +640,7 @@ static void close_life(struct sim_run *r, bool opened) {
         mr_shard_stats(r->shards[i], &st);
         __atomic_fetch_add(&covered->emptied, st.emptied_segments, __ATOMIC_RELAXED);
         __atomic_fetch_add(&covered->moved, st.moved_records, __ATOMIC_RELAXED);
+        r->checkpoints += st.checkpoints;
         mr_shard_close(r->shards[i]);
         failed |= st.failed;
     }
@@ -569,6 +682,7 @@ static void one_life(struct sim_run *r, uint64_t seed, uint64_t life, bool last)
         if (crash && chance(r, 80)) sim_io_crash(r->io, r->crash, &r->crash_rng);
     }
     close_life(r, opened);
+    if (r->checkpoint_bytes && chance(r, 20)) damage_checkpoint(r);
 }
 
 static void run_seed(uint64_t seed, int broken, bool trace) {
@@ -586,14 +700,17 @@ static void run_seed(uint64_t seed, int broken, bool trace) {
     r->interval_ns = chance(r, 50) ? 50 * 1000 * 1000 : (int64_t)3600 * 1000 * 1000 * 1000;
     r->segment_bytes = (uint64_t)1 << (20 + below(r, 2));
     r->long_lives = seed % 4 == 0;
+    r->checkpoint_bytes = chance(r, 80) ? (uint64_t)1 << (12 + below(r, 8)) : 0;
     uint64_t lives = 2 + below(r, LIVES_MAX - 1);
     for (uint64_t life = 0; life < lives; life++) one_life(r, seed, life, false);
     r->crash = SIM_KILL;
     one_life(r, seed, lives, true);
     one_life(r, seed, lives + 1, true);
     if (trace)
-        printf("seed %llu: trace %016llx, %llu operations\n", ULL(seed), ULL(sim_disk_trace(r->disk)),
-               ULL(r->m.ops));
+        printf("seed %llu: trace %016llx, %llu operations, %llu checkpoints, %llu damaged, %llu openings by "
+               "one\n",
+               ULL(seed), ULL(sim_disk_trace(r->disk)), ULL(r->m.ops), ULL(r->checkpoints), ULL(r->bitten),
+               ULL(r->by_root));
     model_deinit(&r->m);
     sim_disk_free(r->disk);
     free(r);
