@@ -10,7 +10,7 @@
 #include "wire/gotime.h"
 
 static const char *const commands[CMD_COUNT] = {"throughput", "latency", "storage", "consume", "fanout",
-                                                "request",    "limits",  "compare", "suite"};
+                                                "request",    "limits",  "compare", "suite",   "shapes"};
 static const char *const command_help[CMD_COUNT] = {
     "closed loop: each connection keeps a window of messages under way",
     "open loop: messages leave by a schedule; a sweep up to saturation, or fixed rates",
@@ -20,12 +20,14 @@ static const char *const command_help[CMD_COUNT] = {
     "request and reply",
     "what this machine allows: system call, loopback, memory, durable writes, waking another core",
     "two earlier results (--json) beside each other: compare A.json B.json",
-    "a list of works, one a line `name: command options`: suite FILE"};
+    "a list of works, one a line `name: command options`: suite FILE",
+    "the same work with little and with much of something (subjects, streams, consumers, idle connections, ...): "
+    "what grows that should not"};
 
 enum {
     LOAD = 1 << CMD_THROUGHPUT | 1 << CMD_LATENCY | 1 << CMD_STORAGE | 1 << CMD_CONSUME | 1 << CMD_FANOUT |
            1 << CMD_REQUEST,
-    RUNS = LOAD | 1 << CMD_SUITE,
+    RUNS = LOAD | 1 << CMD_SUITE | 1 << CMD_SHAPES,
     STORED = 1 << CMD_THROUGHPUT | 1 << CMD_LATENCY | 1 << CMD_CONSUME,
     ALL = (1 << CMD_COUNT) - 1
 };
@@ -71,6 +73,8 @@ static const struct option options[] = {
      "open loop: keep a core busy instead of sleeping between sends"},
     {"batch", T_COUNT, AT(batch), 0, 1 << CMD_CONSUME, 1, 100000, "N", "messages a pull request"},
     {"no-acks", T_FLAG, AT(no_acks), 0, 1 << CMD_CONSUME, 0, 0, NULL, "a consumer that does not acknowledge"},
+    {"only", T_TEXT, AT(only), 0, 1 << CMD_SHAPES, 0, 0, "NAME[,NAME...]", "these shapes only"},
+    {"quick", T_FLAG, AT(quick), 0, 1 << CMD_SHAPES, 0, 0, NULL, "a hundredth of the size: does it work?"},
     {"interval", T_TEXT, AT(interval), 0, 1 << CMD_STORAGE, 0, 0, "DURATION",
      "sync_interval of the interval mode (default 1s)"},
     {"messages", T_COUNT, AT(messages), 0, LOAD, 1, 1000000000, "N",

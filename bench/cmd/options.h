@@ -17,6 +17,7 @@ enum command {
     CMD_LIMITS,
     CMD_COMPARE,
     CMD_SUITE,
+    CMD_SHAPES,
     CMD_COUNT
 };
 
@@ -27,7 +28,7 @@ struct options {
     enum command command;
     struct target servers[SERVERS_GIVEN_MAX];
     size_t servers_n;
-    char millrace[256], dir[256], json[256], csv[256], markdown[256], html[256], interval[32];
+    char millrace[256], dir[256], json[256], csv[256], markdown[256], html[256], interval[32], only[256];
     char files[FILES_MAX][256]; /* compare: A B; suite: the list */
     size_t files_n;
     int on; /* enum on */
@@ -36,7 +37,7 @@ struct options {
     uint64_t warmup_ns, duration_ns, patience_ns;
     double rates[RATES_MAX];
     size_t rates_n;
-    bool no_acks, trust, spin, quiet, help, version;
+    bool no_acks, trust, spin, quiet, quick, help, version;
     bool warmup_given, duration_given, size_given, connections_given, window_given;
 };
 

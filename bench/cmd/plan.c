@@ -182,12 +182,12 @@ static void fill_round(const struct plan *p, struct round *round, const struct w
     if (o->server_seen) f[FIG_CPU] = o->server_cpu_ns / 1e3 / messages;
     f[FIG_MACH] = fmax(0, o->machine_busy_ns - o->own_cpu_ns) / 1e3 / messages;
     f[FIG_RATE] = a_second((double)o->done, o->seconds);
-    f[FIG_MBS] = a_second((double)o->bytes, o->seconds) / 1e6;
+    if (o->bytes) f[FIG_MBS] = a_second((double)o->bytes, o->seconds) / 1e6;
     if (w->rate > 0) f[FIG_OFFERED] = w->rate;
     if (w->rate > 0) f[FIG_LATE] = (double)hist_at(&o->late, 99) / 1e3;
     fill_latency(f, o);
     if (o->server_seen) f[FIG_RSS] = (double)o->rss_max_bytes / 1e6;
-    bool stores = (w->kind == WORK_STREAM || (w->kind == WORK_CONSUME && w->rate > 0)) && !w->memory;
+    bool stores = (w->kind == WORK_STREAM || w->kind == WORK_ROUTED || (w->kind == WORK_CONSUME && w->rate > 0)) && !w->memory;
     if (stores && o->server_seen && o->bytes) f[FIG_WRITTEN] = (double)o->written_bytes / (double)o->bytes;
     uint64_t durable = o->disk_flushes ? o->disk_flushes : o->disk_writes;
     if (stores && p->report->machine.disk_stat[0]) f[FIG_FLUSHES] = a_second((double)durable, o->seconds);
@@ -199,27 +199,30 @@ static void fill_round(const struct plan *p, struct round *round, const struct w
     f[FIG_LOAD] = o->load;
 }
 
-/* One run on one server, which is started first where that is asked for. */
-static void run_on(struct plan *p, const struct work *w, const struct target *given, struct outcome *out) {
+/* One run on one server, which is started first where that is asked for. outs has n. */
+static void run_on(struct plan *p, const struct work *w, const struct target *given, plan_runner *runner,
+                   struct outcome *outs, size_t n) {
     struct target t = *given;
     struct child child = {0};
     struct run_control control = {&p->report->machine, p->interrupted, on_progress, &p->progress};
     const char *sync = w->sync_interval ? w->sync_interval : t.sync_interval[0] ? t.sync_interval : NULL;
-    memset(out, 0, sizeof *out);
+    memset(outs, 0, n * sizeof *outs);
     if (t.program[0]) {
         char why[256], url[64];
         if (!child_start(&child, t.program, p->options->dir, sync, why, sizeof why)) {
-            snprintf(out->why, sizeof out->why, "%.40s does not start: %.200s", t.label, why);
+            for (size_t i = 0; i < n; i++)
+                snprintf(outs[i].why, sizeof outs[i].why, "%.40s does not start: %.200s", t.label, why);
             return;
         }
         snprintf(url, sizeof url, "127.0.0.1:%u", child.port);
         must(address_parse(&t.address, url));
         t.pid = child.pid;
     }
-    run_work(w, &t, &control, out);
-    if (t.program[0] && out->valid && !child_alive(&child)) {
-        out->valid = false;
-        snprintf(out->why, sizeof out->why, "the server died");
+    runner(w, &t, &control, outs);
+    bool died = t.program[0] && !child_alive(&child);
+    for (size_t i = 0; died && i < n; i++) {
+        if (outs[i].valid) snprintf(outs[i].why, sizeof outs[i].why, "the server died");
+        outs[i].valid = false;
     }
     child_stop(&child);
 }
@@ -227,54 +230,81 @@ static void run_on(struct plan *p, const struct work *w, const struct target *gi
 double plan_probe(struct plan *p, const struct work *w, size_t server) {
     struct outcome o;
     progress_begin(&p->progress, "looking for saturation");
-    run_on(p, w, &p->options->servers[server], &o);
+    run_on(p, w, &p->options->servers[server], run_work, &o, 1);
     double rate = o.valid ? a_second((double)o.done, o.seconds) : 0;
     if (!o.valid) snprintf(p->why, sizeof p->why, "%s: %s", p->options->servers[server].label, o.why);
     outcome_deinit(&o);
     return rate;
 }
 
-static void run_round(struct plan *p, struct row *row, const struct work *w, size_t server, uint64_t i) {
+static void keep_outcome(struct plan *p, struct row *row, const struct work *w, size_t server,
+                         struct outcome *out) {
+    /* What Ctrl-C left nothing of is no result, and no fault of the server's. */
+    if (!plan_stopped(p) || out->valid) {
+        struct round *round = report_round(row, server);
+        if (round) fill_round(p, round, w, out);
+        if (out->valid) report_latency(row, server, &out->latency, &out->series);
+    }
+    outcome_deinit(out);
+}
+
+static void run_round(struct plan *p, struct row *const *rows, size_t n, const struct work *w,
+                      plan_runner *runner, size_t server, uint64_t i) {
     struct options *o = p->options;
     char what[120];
     struct work mine = *w;
     mine.seed = o->seed + i;
-    snprintf(what, sizeof what, "%.40s, %.32s, round %" PRIu64 " of %" PRIu64, row->name,
+    snprintf(what, sizeof what, "%.40s, %.32s, round %" PRIu64 " of %" PRIu64, rows[0]->name,
              o->servers[server].label, i + 1, o->repeat);
     progress_begin(&p->progress, what);
-    struct outcome out;
-    run_on(p, &mine, &o->servers[server], &out);
-    /* What Ctrl-C left nothing of is no result, and no fault of the server's. */
-    if (!plan_stopped(p) || out.valid) {
-        struct round *round = report_round(row, server);
-        if (round) fill_round(p, round, &mine, &out);
-        if (out.valid) report_latency(row, server, &out.latency, &out.series);
-    }
-    outcome_deinit(&out);
+    static struct outcome outs[PARTS_MAX]; /* large: histograms */
+    run_on(p, &mine, &o->servers[server], runner, outs, n);
+    for (size_t k = 0; k < n; k++) keep_outcome(p, rows[k], &mine, server, &outs[k]);
     progress_end(&p->progress);
 }
 
-struct row *plan_row(struct plan *p, const struct work *w, const char *mode) {
+static void run_rounds(struct plan *p, struct row *const *rows, size_t n, const struct work *w,
+                       plan_runner *runner) {
     struct options *o = p->options;
+    for (uint64_t i = 0; i < o->repeat; i++) {
+        for (size_t k = 0; k < o->servers_n && !plan_stopped(p); k++)
+            run_round(p, rows, n, w, runner, i % 2 ? o->servers_n - 1 - k : k, i);
+    }
+    progress_clear(&p->progress);
+    for (size_t k = 0; k < n; k++) report_text_row(p->report, rows[k], stdout);
+}
+
+static struct row *new_row(struct plan *p, const char *name, const char *title, const char *mode) {
+    struct row *row = report_row(p->report, name, command_name(p->options->command), title, mode);
+    if (!row) snprintf(p->why, sizeof p->why, "more than %d rows", ROWS_MAX);
+    return row;
+}
+
+struct row *plan_row(struct plan *p, const struct work *w, const char *mode) {
     if (plan_stopped(p)) return NULL;
     if (!mode[0] && (w->kind == WORK_CORE || w->kind == WORK_REQUEST))
         mode = "not stored";
     else if (!mode[0] && w->memory)
         mode = "in memory";
-    struct row *row =
-        report_row(p->report, p->row_name ? p->row_name : w->name, command_name(o->command), w->title, mode);
-    if (!row) {
-        snprintf(p->why, sizeof p->why, "more than %d rows", ROWS_MAX);
-        return NULL;
-    }
+    struct row *row = new_row(p, p->row_name ? p->row_name : w->name, w->title, mode);
+    if (!row) return NULL;
     bool alone = w->window == 1 && (w->kind == WORK_STREAM || w->kind == WORK_REQUEST);
     row->headline = w->rate > 0 ? FIG_P99 : alone ? FIG_P50 : FIG_RATE;
     row->rate = w->rate;
-    for (uint64_t i = 0; i < o->repeat; i++) {
-        for (size_t k = 0; k < o->servers_n && !plan_stopped(p); k++)
-            run_round(p, row, w, i % 2 ? o->servers_n - 1 - k : k, i);
-    }
-    progress_clear(&p->progress);
-    report_text_row(p->report, row, stdout);
+    run_rounds(p, &row, 1, w, run_work);
     return row;
+}
+
+bool plan_rows(struct plan *p, const struct work *w, const char *mode, plan_runner *runner,
+               const struct plan_part *parts, size_t parts_n) {
+    struct row *rows[PARTS_MAX];
+    must(parts_n >= 1 && parts_n <= PARTS_MAX);
+    if (plan_stopped(p)) return false;
+    for (size_t k = 0; k < parts_n; k++) {
+        rows[k] = new_row(p, parts[k].name, parts[k].title, mode);
+        if (!rows[k]) return false;
+        rows[k]->headline = parts[k].headline;
+    }
+    run_rounds(p, rows, parts_n, w, runner);
+    return true;
 }

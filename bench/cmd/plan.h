@@ -28,6 +28,18 @@ struct work plan_work(const struct plan *p);
 /* One work on all servers in alternating rounds; the row, or NULL when it was interrupted before anything was
  * measured or there is no room. Servers that run:PROGRAM gives get the work's sync_interval; mode says so. */
 struct row *plan_row(struct plan *p, const struct work *w, const char *mode);
+/* A run that gives several outcomes at once, each a row of its own. */
+struct plan_part {
+    const char *name, *title;
+    enum figure headline;
+};
+typedef void plan_runner(const struct work *w, const struct target *t, const struct run_control *control,
+                         struct outcome *outs);
+/* As plan_row, with a runner of the command's own; parts_n (PARTS_MAX at most) outcomes and rows. False when
+ * there is no room, or it was interrupted before anything was measured. */
+enum { PARTS_MAX = 4 };
+bool plan_rows(struct plan *p, const struct work *w, const char *mode, plan_runner *runner,
+               const struct plan_part *parts, size_t parts_n);
 /* One run outside the report, as the search for saturation needs; messages a second, 0 when it failed (why).
  */
 double plan_probe(struct plan *p, const struct work *w, size_t server);
@@ -42,4 +54,5 @@ bool cmd_fanout(struct plan *p);
 bool cmd_request(struct plan *p);
 bool cmd_limits(struct plan *p);
 bool cmd_suite(struct plan *p);
+bool cmd_shapes(struct plan *p);
 int cmd_compare(const struct options *o);

@@ -9,7 +9,7 @@
 
 #include "base/must.h"
 #include "host/clock.h"
-#include "host/proc.h"
+#include "load/bystanders.h"
 #include "load/lane.h"
 
 enum { LEAD_NS = 5000000, STEP_NS = 10000000, PROGRESS_STEPS = 10 };
@@ -17,13 +17,8 @@ enum { LEAD_NS = 5000000, STEP_NS = 10000000, PROGRESS_STEPS = 10 };
 static const struct shape *const shapes[] = {[WORK_CORE] = &shape_core,
                                              [WORK_REQUEST] = &shape_request,
                                              [WORK_STREAM] = &shape_stream,
-                                             [WORK_CONSUME] = &shape_consume};
-
-struct moment {
-    uint64_t at_ns, own_cpu_ns;
-    struct proc_sample server;
-    struct machine_sample machine;
-};
+                                             [WORK_CONSUME] = &shape_consume,
+                                             [WORK_ROUTED] = &shape_routed};
 
 uint64_t run_sent(const struct run *r) {
     uint64_t n = 0;
@@ -44,13 +39,6 @@ bool run_sending(const struct run *r) {
         if (atomic_load_explicit(&r->lanes[i].sending, memory_order_acquire)) return true;
     }
     return false;
-}
-
-static struct moment moment(const struct run *r) {
-    struct moment m = {.at_ns = now_ns(), .own_cpu_ns = own_cpu_ns()};
-    m.server = proc_sample(r->target->pid);
-    m.machine = machine_sample(r->control->machine);
-    return m;
 }
 
 /* Senders go to lanes from the first on, receivers from the last on, so that two lanes share a one-to-one
@@ -147,7 +135,7 @@ static void set_plan(struct run *r) {
     bool counted = w->messages > 0;
     r->measure_from_ns = r->begin_ns + (counted ? 0 : w->warmup_ns);
     atomic_store(&r->measure_to_ns, counted ? UINT64_MAX : r->measure_from_ns + w->duration_ns);
-    bool stores = w->kind == WORK_STREAM || w->kind == WORK_CONSUME;
+    bool stores = w->kind == WORK_STREAM || w->kind == WORK_CONSUME || w->kind == WORK_ROUTED;
     uint64_t given = 0, all = counted ? w->messages : stores && w->most ? w->most : UINT64_MAX >> 8;
     uint32_t senders_before = 0;
     for (uint32_t i = 0; i < r->lanes_n; i++) {
@@ -219,30 +207,13 @@ static uint64_t last_came(const struct run *r) {
     return last;
 }
 
-static void add_cost(const struct run *r, struct outcome *o, const struct moment *a, const struct moment *b) {
-    o->server_seen = a->server.valid && b->server.valid;
-    if (o->server_seen) {
-        o->server_cpu_ns = (double)proc_cpu_ns(&a->server, &b->server);
-        o->rss_max_bytes = b->server.rss_max_bytes;
-        o->written_bytes = b->server.written_bytes - a->server.written_bytes;
-        o->switches = b->server.switches - a->server.switches;
-    }
-    o->own_cpu_ns = (double)(b->own_cpu_ns - a->own_cpu_ns);
-    o->machine_busy_ns = (b->machine.busy_s - a->machine.busy_s) * 1e9;
-    double wall = (double)(b->at_ns - a->at_ns) / 1e9 * r->control->machine->cores;
-    o->steal = wall > 0 ? (b->machine.steal_s - a->machine.steal_s) / wall : 0;
-    o->disk_writes = b->machine.disk_writes - a->machine.disk_writes;
-    o->disk_flushes = b->machine.disk_flushes - a->machine.disk_flushes;
-    o->load = machine_load();
-}
-
 static void measure(struct run *r, struct outcome *o) {
     set_plan(r);
     for (uint32_t i = 0; i < r->lanes_n; i++) must(lane_start(&r->lanes[i]));
     wait_until(r, r->measure_from_ns);
-    struct moment from = moment(r);
+    struct moment from = moment_take(r->target, r->control);
     bool ended = wait_until(r, atomic_load(&r->measure_to_ns));
-    struct moment to = moment(r);
+    struct moment to = moment_take(r->target, r->control);
     o->cut_short = atomic_load(&r->stop) && !ended;
     while (!all_ended(r)) sleep_ns(STEP_NS / 10);
     for (uint32_t i = 0; i < r->lanes_n; i++) pthread_join(r->lanes[i].thread, NULL);
@@ -251,7 +222,7 @@ static void measure(struct run *r, struct outcome *o) {
     uint64_t end = atomic_load(&r->measure_to_ns), last = last_came(r);
     if (ended && last < end) end = last;
     o->seconds = end > r->measure_from_ns ? (double)(end - r->measure_from_ns) / 1e9 : 0;
-    add_cost(r, o, &from, &to);
+    outcome_cost(o, r->control, &from, &to);
     const struct work *w = r->work;
     o->behind = w->rate > 0 && (double)o->done < 0.98 * w->rate * o->seconds;
     if (o->done == 0 && !o->why[0])
@@ -283,15 +254,16 @@ void run_work(const struct work *w, const struct target *t, const struct run_con
     snprintf(r.inbox, sizeof r.inbox, "_INBOX.mrb%x", (unsigned)getpid());
     payload_init(&r.payload, w->size, w->seed);
     bool ok = api_open(&r.api, &t->address) || (snprintf(r.why, sizeof r.why, "%s", r.api.why), false);
-    ok = ok && r.shape->prepare(&r) && open_all(&r);
+    ok = ok && r.shape->prepare(&r) && bystanders_open(&r) && open_all(&r);
     if (ok) {
         measure(&r, out);
-        ok = !out->why[0] && (!r.shape->check || w->trust || r.shape->check(&r));
+        ok = !out->why[0] && bystanders_check(&r) && (!r.shape->check || w->trust || r.shape->check(&r));
     }
     if (!ok && !out->why[0]) snprintf(out->why, sizeof out->why, "%s", r.why[0] ? r.why : r.api.why);
     out->valid = ok;
     for (uint32_t i = 0; i < r.lanes_n; i++) close_lane(&r, &r.lanes[i]);
     free(r.lanes);
+    bystanders_close(&r);
     api_close(&r.api);
     payload_deinit(&r.payload);
 }

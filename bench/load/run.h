@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "host/machine.h"
+#include "host/proc.h"
 #include "load/payload.h"
 #include "load/work.h"
 #include "net/api.h"
@@ -47,6 +48,16 @@ struct run_control {
 /* Never fails silently: an outcome is valid, or says why not. */
 void run_work(const struct work *w, const struct target *t, const struct run_control *control,
               struct outcome *out);
+
+/* Server and machine at one moment; two of them give what lay between cost. */
+struct moment {
+    uint64_t at_ns, own_cpu_ns;
+    struct proc_sample server;
+    struct machine_sample machine;
+};
+struct moment moment_take(const struct target *t, const struct run_control *control);
+void outcome_cost(struct outcome *o, const struct run_control *control, const struct moment *from,
+                  const struct moment *to);
 
 /* --- for the shapes --- */
 
@@ -118,7 +129,7 @@ struct shape {
     bool (*check)(struct run *r);
     void (*close)(struct run *r, struct link *l);
 };
-extern const struct shape shape_core, shape_request, shape_stream, shape_consume;
+extern const struct shape shape_core, shape_request, shape_stream, shape_consume, shape_routed;
 
 struct run {
     const struct work *work;
@@ -129,6 +140,8 @@ struct run {
     struct payload payload;
     struct lane *lanes;
     uint32_t lanes_n;
+    struct conn *bystanders; /* work's idle and stalled connections */
+    uint32_t bystanders_n;
     uint64_t begin_ns, measure_from_ns;
     _Atomic uint64_t measure_to_ns; /* Ctrl-C brings it forward */
     _Atomic bool stop;

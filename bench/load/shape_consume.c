@@ -8,9 +8,11 @@
 
 #include "base/must.h"
 #include "host/clock.h"
+#include "load/delivery.h"
+#include "load/fill.h"
 #include "load/shape_stream.h"
 
-enum { ACK_PENDING_MAX = 20000, REQUESTS_AHEAD = 2, FILL_WINDOW = 500 };
+enum { ACK_PENDING_MAX = 20000, REQUESTS_AHEAD = 2 };
 
 /* Everything the receivers of a run share: which sequences were delivered, a bit each. */
 struct seen {
@@ -19,26 +21,6 @@ struct seen {
 };
 
 static struct seen seen; /* one run at a time in a process */
-
-static bool fill(struct run *r) {
-    struct work w = *r->work;
-    w.kind = WORK_STREAM;
-    w.publishers = 1;
-    w.subscribers = 0;
-    w.window = FILL_WINDOW;
-    w.threads = 1;
-    struct run_control quiet = {.machine = r->control->machine, .interrupted = r->control->interrupted};
-    struct target kept = *r->target;
-    snprintf(kept.program, sizeof kept.program, "-"); /* the streams stay */
-    struct outcome o;
-    run_work(&w, &kept, &quiet, &o);
-    if (!o.valid) snprintf(r->why, sizeof r->why, "publishing what is to be consumed failed: %.200s", o.why);
-    bool ok = o.valid && o.came == w.messages;
-    if (o.valid && !ok)
-        snprintf(r->why, sizeof r->why, "interrupted while publishing what is to be consumed");
-    outcome_deinit(&o);
-    return ok;
-}
 
 static uint64_t messages_limit(const struct work *w) {
     double seconds = (double)(w->warmup_ns + w->duration_ns) / 1e9 + 60;
@@ -49,7 +31,8 @@ static bool prepare(struct run *r) {
     const struct work *w = r->work;
     char name[32];
     stream_name(w, 0, name, sizeof name);
-    if (!(w->rate > 0 ? stream_prepare(r) : fill(r))) return false;
+    if (!(w->rate > 0 ? stream_prepare(r) : fill_stream(w, r->target, r->control, r->why, sizeof r->why)))
+        return false;
     seen.limit = messages_limit(w);
     seen.bits = calloc(seen.limit / 64 + 1, sizeof *seen.bits);
     must(seen.bits);
@@ -80,40 +63,16 @@ static void turn(struct link *l) {
     }
 }
 
-/* $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>...., or the longer form with domain and account.
- */
-static bool delivered_sequence(struct span reply, uint64_t *delivered, uint64_t *sequence) {
-    struct span t[16];
-    size_t count = 0;
-    const uint8_t *p = reply.p, *end = reply.p + reply.n;
-    while (p < end && count < 16) {
-        const uint8_t *dot = memchr(p, '.', (size_t)(end - p));
-        if (!dot) dot = end;
-        t[count++] = span_of(p, (size_t)(dot - p));
-        p = dot + 1;
-    }
-    size_t at = count == 9 ? 4 : count >= 11 ? 6 : 0;
-    return at && get_u64(t[at], delivered) && get_u64(t[at + 1], sequence);
-}
-
 /* A request ended early: what it did not deliver is asked for again. */
 static void on_status(struct link *l, const struct incoming *m) {
-    static const char key[] = "Nats-Pending-Messages: ";
-    const uint8_t *p = memmem(m->header.p, m->header.n, key, sizeof key - 1);
-    uint64_t left = 0;
-    if (p) left = strtoull((const char *)p + sizeof key - 1, NULL, 10);
-    if (left == 0 && !span_starts(m->header, SPAN_LIT("NATS/1.0 100"))) {
-        lane_void(l->lane, "a pull request was refused: %.*s", (int)(m->header.n < 100 ? m->header.n : 100),
-                  (const char *)m->header.p);
-        return;
-    }
-    l->asked -= left < l->asked ? left : l->asked;
+    uint64_t left;
+    if (delivery_status(l, m, &left)) l->asked -= left < l->asked ? left : l->asked;
 }
 
 static bool judge(struct link *l, const struct incoming *m, uint64_t *at) {
     const struct run *r = l->lane->run;
     uint64_t delivered, sequence, tag;
-    if (!delivered_sequence(m->reply, &delivered, &sequence)) {
+    if (!delivery_sequence(m->reply, &delivered, &sequence)) {
         lane_void(l->lane, "a delivery's reply subject is not understood: %.*s", (int)m->reply.n,
                   (const char *)m->reply.p);
     } else if (!payload_get(&r->payload, m->payload, &tag, at)) {
@@ -172,6 +131,16 @@ static bool complete(struct lane *lane) {
     return came == run_sent(r);
 }
 
+/* A work queue holds nothing when everything is acknowledged. */
+static bool is_empty(struct run *r, const char *name) {
+    struct stream_state s;
+    if (!api_stream_state(&r->api, name, &s)) return false;
+    if (s.messages)
+        snprintf(r->why, sizeof r->why, "%llu messages are left in the work queue although all were acknowledged",
+                 (unsigned long long)s.messages);
+    return s.messages == 0;
+}
+
 static bool check(struct run *r) {
     const struct work *w = r->work;
     char name[32];
@@ -193,6 +162,7 @@ static bool check(struct run *r) {
         }
         sleep_ns(NS_PER_S / 100);
     }
+    if (w->work_queue && whole && !is_empty(r, name)) return false;
     return r->target->program[0] || stream_drop_all(r);
 }
 

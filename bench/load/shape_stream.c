@@ -19,15 +19,26 @@ void stream_name(const struct work *w, uint32_t i, char *out, size_t room) {
         snprintf(out, room, "MRB%u", i);
 }
 
+/* Consumers that wait for nothing: nobody asks them for messages. */
+static bool idle_consumers(struct run *r) {
+    char stream[32], name[32];
+    stream_name(r->work, 0, stream, sizeof stream);
+    for (uint32_t i = 0; i < r->work->consumers; i++) {
+        snprintf(name, sizeof name, "idle%u", i);
+        if (!api_consumer_make(&r->api, stream, name, true, 1000)) return false;
+    }
+    return true;
+}
+
 bool stream_prepare(struct run *r) {
     const struct work *w = r->work;
     for (uint32_t i = 0; i < w->streams; i++) {
-        struct stream_spec s = {.memory = w->memory, .per_subject = w->per_subject};
+        struct stream_spec s = {.memory = w->memory, .per_subject = w->per_subject, .work_queue = w->work_queue};
         stream_name(w, i, s.name, sizeof s.name);
         snprintf(s.subjects, sizeof s.subjects, w->subjects > 1 ? "mrb.%u.*" : "mrb.%u", i);
         if (!api_stream_make(&r->api, &s)) return false;
     }
-    return true;
+    return w->kind != WORK_STREAM || idle_consumers(r);
 }
 
 bool stream_open_sender(struct run *r, struct link *l) {

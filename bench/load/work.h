@@ -12,6 +12,8 @@ enum work_kind {
     WORK_REQUEST, /* requesters (publishers) to responders (subscribers) and back */
     WORK_STREAM,  /* publishes to streams, each acknowledged */
     WORK_CONSUME, /* pull consumers read what was published before; or follow publishers when rate is set */
+    WORK_ROUTED,  /* publishes to streams; each message goes to the one of many pull consumers that has its
+                     subject */
 };
 
 struct work {
@@ -26,6 +28,10 @@ struct work {
     uint32_t window; /* closed loop: messages under way a publisher */
     uint32_t size, subjects, streams, batch;
     int64_t per_subject; /* max_msgs_per_subject of the streams; 0 = none */
+    bool work_queue;     /* streams remove what is acknowledged */
+    uint32_t consumers;  /* of the first stream: WORK_ROUTED share its subjects; else nobody asks them */
+    uint32_t idle;       /* more connections, that do nothing */
+    uint32_t stalled;    /* WORK_CORE: more subscribers, that never read */
     double rate;         /* messages a second over all publishers; 0 = closed loop */
     uint64_t messages;   /* 0 = by duration */
     uint64_t most;       /* by duration: sending ends here all the same; streams only */

@@ -36,7 +36,7 @@ static void on_reply(void *ctx, struct conn *c, const struct incoming *m, uint64
     struct api *a = ctx;
     char inbox[64];
     int n = snprintf(inbox, sizeof inbox, "_INBOX.mrb.api.%llu", (unsigned long long)a->asked);
-    if (!span_eq(m->subject, span_of(inbox, (size_t)n))) return;
+    if (!a->pulls && !span_eq(m->subject, span_of(inbox, (size_t)n))) return;
     size_t all = m->header.n + m->payload.n;
     if (all + 1 > a->reply_cap) {
         a->reply_cap = (all + 1) * 2;
@@ -107,16 +107,19 @@ bool api_stream_drop(struct api *a, const char *name) {
 }
 
 bool api_stream_make(struct api *a, const struct stream_spec *s) {
+    return api_stream_drop(a, s->name) && api_stream_create(a, s);
+}
+
+bool api_stream_create(struct api *a, const struct stream_spec *s) {
     char what[80], body[512], limit[64] = "";
-    if (!api_stream_drop(a, s->name)) return false;
     if (s->per_subject > 0)
         snprintf(limit, sizeof limit, ",\"max_msgs_per_subject\":%lld", (long long)s->per_subject);
     snprintf(what, sizeof what, "STREAM.CREATE.%s", s->name);
     snprintf(body, sizeof body,
-             "{\"name\":\"%s\",\"subjects\":[\"%s\"],\"retention\":\"limits\",\"max_consumers\":-1,\"max_"
+             "{\"name\":\"%s\",\"subjects\":[\"%s\"],\"retention\":\"%s\",\"max_consumers\":-1,\"max_"
              "msgs\":-1,"
              "\"max_bytes\":-1,\"max_age\":0,\"storage\":\"%s\",\"num_replicas\":1%s}",
-             s->name, s->subjects, s->memory ? "memory" : "file", limit);
+             s->name, s->subjects, s->work_queue ? "workqueue" : "limits", s->memory ? "memory" : "file", limit);
     return api_js_plain(a, what, body, PARDON_NONE);
 }
 
@@ -163,6 +166,38 @@ bool api_consumer_make(struct api *a, const char *stream, const char *name, bool
                       (unsigned long long)ack_pending_max);
     snprintf(body + n, sizeof body - (size_t)n, "}}");
     return api_js_plain(a, what, body, PARDON_NONE);
+}
+
+bool api_consumer_filter(struct api *a, const char *stream, const char *name, const char *filter,
+                         uint64_t *pending) {
+    char what[120], body[512];
+    yyjson_doc *doc;
+    snprintf(what, sizeof what, "CONSUMER.CREATE.%s.%s.%s", stream, name, filter);
+    snprintf(body, sizeof body,
+             "{\"stream_name\":\"%s\",\"config\":{\"name\":\"%s\",\"durable_name\":\"%s\",\"deliver_"
+             "policy\":\"all\",\"ack_policy\":\"none\",\"replay_policy\":\"instant\",\"filter_subject\":\"%s\"}}",
+             stream, name, name, filter);
+    if (!api_js(a, what, body, PARDON_NONE, &doc)) return false;
+    bool ok = json_get_u64(yyjson_doc_get_root(doc), "num_pending", pending);
+    yyjson_doc_free(doc);
+    return ok || fail(a, "no num_pending in the answer to", what, strlen(what));
+}
+
+bool api_pull_one(struct api *a, const char *stream, const char *name) {
+    char subject[160];
+    snprintf(subject, sizeof subject, "$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, name);
+    a->pulls = true;
+    bool ok = api_request(a, subject, "{\"batch\":1,\"expires\":9000000000}");
+    a->pulls = false;
+    return ok;
+}
+
+bool api_streams_total(struct api *a, uint64_t *total) {
+    yyjson_doc *doc;
+    if (!api_js(a, "STREAM.NAMES", "", PARDON_NONE, &doc)) return false;
+    bool ok = json_get_u64(yyjson_doc_get_root(doc), "total", total);
+    yyjson_doc_free(doc);
+    return ok || fail(a, "no total in the answer to STREAM.NAMES", "", 0);
 }
 
 bool api_consumer_state(struct api *a, const char *stream, const char *name, struct consumer_state *s) {

@@ -11,7 +11,7 @@
 struct api {
     struct conn conn;
     uint64_t asked;
-    bool answered;
+    bool answered, pulls; /* pulls: the answer comes under the subject of a stored message */
     uint8_t *reply;
     size_t reply_n, reply_cap;
     char why[256];
@@ -28,11 +28,13 @@ bool api_js(struct api *a, const char *what, const char *body, int64_t pardoned,
 
 struct stream_spec {
     char name[32], subjects[48];
-    bool memory;
+    bool memory, work_queue;
     int64_t per_subject; /* max_msgs_per_subject; 0 = none */
 };
 /* Made anew: what stood under the name is deleted. */
 bool api_stream_make(struct api *a, const struct stream_spec *s);
+/* Made where nothing stands under the name: one request. */
+bool api_stream_create(struct api *a, const struct stream_spec *s);
 bool api_stream_drop(struct api *a, const char *name);
 
 struct stream_state {
@@ -46,6 +48,13 @@ bool api_stream_get(struct api *a, const char *name, uint64_t sequence, uint8_t 
 
 bool api_consumer_make(struct api *a, const char *stream, const char *name, bool acks,
                        uint64_t ack_pending_max);
+/* One without acknowledgements that sees what the filter matches; how many wait for it, as the server says. */
+bool api_consumer_filter(struct api *a, const char *stream, const char *name, const char *filter,
+                         uint64_t *pending);
+/* The next message of a consumer; its payload stands in reply. */
+bool api_pull_one(struct api *a, const char *stream, const char *name);
+/* Streams the server has. */
+bool api_streams_total(struct api *a, uint64_t *total);
 struct consumer_state {
     uint64_t floor, ack_pending, pending;
 };

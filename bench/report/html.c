@@ -271,6 +271,7 @@ bool report_html(const struct report *r, const char *path) {
     FILE *f = fopen(path, "we");
     if (!f) return false;
     put_head(f, r);
+    html_growths(f, r);
     put_table(f, r);
     put_comparisons(f, r);
     fputs("<h2>Drawings</h2>\n", f);

@@ -163,6 +163,27 @@ static void add_row(struct writer *w, yyjson_mut_val *rows, const struct row *ro
     }
 }
 
+static void add_growth(struct writer *w, yyjson_mut_val *all, const struct growth *g) {
+    char text[40];
+    yyjson_mut_val *v = yyjson_mut_arr_add_obj(w->doc, all);
+    yyjson_mut_obj_add_strcpy(w->doc, v, "name", g->name);
+    yyjson_mut_obj_add_strcpy(w->doc, v, "of", g->of);
+    add_number(w, v, "from", g->from);
+    add_number(w, v, "to", g->to);
+    yyjson_mut_obj_add_strcpy(w->doc, v, "small", g->small->name);
+    yyjson_mut_obj_add_strcpy(w->doc, v, "large", g->large->name);
+    yyjson_mut_obj_add_str(w->doc, v, "judged", figure_info[g->judged].key);
+    yyjson_mut_val *servers = add_array(w, v, "servers");
+    for (size_t s = 0; s < w->report->servers_n; s++) {
+        yyjson_mut_val *one = yyjson_mut_arr_add_obj(w->doc, servers);
+        yyjson_mut_obj_add_strcpy(w->doc, one, "label", w->report->servers[s].label);
+        yyjson_mut_obj_add_strcpy(w->doc, one, "verdict", growth_verdict(g, s, text, sizeof text));
+        yyjson_mut_val *factors = add_object(w, one, "growth");
+        for (size_t i = 0; i < g->figures_n; i++)
+            add_number(w, factors, figure_info[g->figures[i]].key, growth_factor(g, s, g->figures[i]));
+    }
+}
+
 bool report_json(const struct report *r, const char *path) {
     struct writer w = {yyjson_mut_doc_new(NULL), r};
     must(w.doc);
@@ -178,6 +199,8 @@ bool report_json(const struct report *r, const char *path) {
     add_servers(&w, root);
     yyjson_mut_val *rows = add_array(&w, root, "rows");
     for (size_t i = 0; i < r->rows_n; i++) add_row(&w, rows, &r->rows[i]);
+    yyjson_mut_val *growths = r->growths_n ? add_array(&w, root, "growths") : NULL;
+    for (size_t i = 0; i < r->growths_n; i++) add_growth(&w, growths, &r->growths[i]);
     bool ok = yyjson_mut_write_file(
         path, w.doc, YYJSON_WRITE_PRETTY_TWO_SPACES | YYJSON_WRITE_ALLOW_INVALID_UNICODE, NULL, NULL);
     yyjson_mut_doc_free(w.doc);

@@ -73,6 +73,8 @@ bool report_markdown(const struct report *r, const char *path) {
     for (size_t s = 0; s < 3 * r->servers_n - 1; s++) fputs("---|", f);
     fputs("\n", f);
     for (size_t i = 0; i < r->rows_n; i++) put_row(f, r, &r->rows[i]);
+    if (r->growths_n) fputc('\n', f);
+    report_markdown_growths(r, f);
     bool ok = !ferror(f);
     return fclose(f) == 0 && ok;
 }

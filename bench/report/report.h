@@ -71,6 +71,18 @@ struct row {
     struct cell cells[SERVERS_MAX];
 };
 
+/* Two rows of the same work that differ in how much of something there is. What grows with it and should not
+ * is the judgement. */
+enum { GROWTHS_MAX = 32, GROWTH_FIGURES = 4 };
+struct growth {
+    char name[40], of[48];           /* of: what there is more of, in the plural */
+    double from, to;                 /* how many */
+    const struct row *small, *large; /* rows of the same report */
+    enum figure judged;              /* should not grow */
+    enum figure figures[GROWTH_FIGURES];
+    size_t figures_n; /* what is shown; the judged one first */
+};
+
 struct server_info {
     char label[32], version[160], mode[64];
 };
@@ -85,6 +97,8 @@ struct report {
     size_t servers_n;
     struct row rows[ROWS_MAX];
     size_t rows_n;
+    struct growth growths[GROWTHS_MAX];
+    size_t growths_n;
     bool interrupted;
 };
 
@@ -99,6 +113,14 @@ struct round *report_round(struct row *row, size_t server);
 /* Adds a valid round's latencies to its cell; the series is copied. */
 void report_latency(struct row *row, size_t server, const struct hist *latency, const struct series *series);
 
+/* NULL when there are GROWTHS_MAX already. */
+struct growth *report_growth(struct report *r, const char *name, const char *of, double from, double to);
+/* A server's figure in the large row in relation to the small; NaN where one is void or was not measured. */
+double growth_factor(const struct growth *g, size_t server, enum figure f);
+/* "flat" while the judged figure of a server grows by less than a quarter, "grows 2.31x", "void", "not measured".
+ * Returns out. */
+const char *growth_verdict(const struct growth *g, size_t server, char *out, size_t room);
+
 struct summary cell_summary(const struct cell *c, enum figure f);
 /* Some round is void: nothing may be claimed from this cell. */
 bool cell_void(const struct cell *c, const char **why);
@@ -112,6 +134,9 @@ bool row_comparable(const struct row *row, size_t a, size_t b, enum figure f);
 /* Writers. False when the file cannot be written. */
 void report_text_head(const struct report *r, FILE *out);
 void report_text_row(const struct report *r, const struct row *row, FILE *out);
+/* All growths as a table, on the terminal and as Markdown. Nothing when there is none. */
+void report_text_growths(const struct report *r, FILE *out);
+void report_markdown_growths(const struct report *r, FILE *out);
 bool report_json(const struct report *r, const char *path);
 bool report_csv(const struct report *r, const char *path);
 bool report_markdown(const struct report *r, const char *path);
@@ -119,3 +144,5 @@ bool report_html(const struct report *r, const char *path);
 
 /* 1,234,567; 12.3; 0.45: what a reader takes in at a glance. Returns out. */
 const char *figure_text(double v, char *out, size_t room);
+/* The same for how many there are of something. */
+const char *count_text(double n, char *out, size_t room);

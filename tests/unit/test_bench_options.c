@@ -59,6 +59,8 @@ static void what_each_command_starts_from(void) {
     CHECK(o.repeat == 1 && o.seed == 1 && o.duration_ns == 5000000000 && o.warmup_ns == 1000000000);
     CHECK(parse("request") && o.window == 1);
     CHECK(parse("latency") && o.rates_n == 0 && o.connections == 4);
+    CHECK(parse("shapes --quick --only=subjects,idle") && o.quick && !strcmp(o.only, "subjects,idle"));
+    CHECK(parse("shapes") && !o.quick && !o.only[0]);
     CHECK(parse("limits") && parse("storage") && parse("fanout") && parse("consume"));
 }
 

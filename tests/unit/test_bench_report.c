@@ -131,6 +131,62 @@ static void json_reads_back(void) {
     unlink(path);
 }
 
+/* Row a is the little of it, row b the much. */
+static struct growth *add_growth(struct report *r) {
+    struct growth *g = report_growth(r, "things", "<things>", 1, 1000000);
+    g->small = &r->rows[0];
+    g->large = &r->rows[1];
+    g->judged = g->figures[0] = FIG_CPU;
+    g->figures[1] = FIG_RATE;
+    g->figures_n = 2;
+    return g;
+}
+
+static void growth_is_judged(void) {
+    char text[40];
+    struct report *r = sample();
+    struct growth *g = add_growth(r);
+    for (int k = 0; k < 3; k++) r->rows[1].cells[0].rounds[k].figures[FIG_CPU] = 13.5;
+    CHECK_STR(growth_verdict(g, 0, text, sizeof text), "flat");
+    for (int k = 0; k < 3; k++) r->rows[1].cells[0].rounds[k].figures[FIG_CPU] = 22;
+    CHECK(growth_factor(g, 0, FIG_CPU) == 2 && growth_factor(g, 0, FIG_RATE) == 1);
+    CHECK_STR(growth_verdict(g, 0, text, sizeof text), "grows 2.00x");
+    CHECK(isnan(growth_factor(g, 0, FIG_P50)));
+    g->judged = FIG_P50;
+    CHECK_STR(growth_verdict(g, 0, text, sizeof text), "not measured");
+    r->rows[1].cells[0].rounds[1].valid = false;
+    CHECK_STR(growth_verdict(g, 0, text, sizeof text), "void");
+    CHECK(isnan(growth_factor(g, 0, FIG_CPU)));
+    while (r->growths_n < GROWTHS_MAX) CHECK(report_growth(r, "x", "y", 0, 1));
+    CHECK(!report_growth(r, "x", "y", 0, 1));
+    r->growths_n = 0;
+    report_close(r);
+    CHECK_STR(count_text(1, text, sizeof text), "1");
+    CHECK_STR(count_text(1000000, text, sizeof text), "1,000,000");
+}
+
+static void growth_is_written(void) {
+    struct report *r = sample();
+    add_growth(r);
+    make_path();
+    CHECK(report_json(r, path));
+    char *text = slurp();
+    yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+    yyjson_val *g = yyjson_ptr_get(yyjson_doc_get_root(doc), "/growths/0");
+    CHECK_STR(yyjson_get_str(yyjson_obj_get(g, "small")), "a");
+    CHECK_STR(yyjson_get_str(yyjson_obj_get(g, "large")), "b");
+    CHECK(yyjson_get_num(yyjson_ptr_get(g, "/servers/1/growth/cpu_us")) == 1);
+    CHECK_STR(yyjson_get_str(yyjson_ptr_get(g, "/servers/1/verdict")), "flat");
+    yyjson_doc_free(doc);
+    CHECK(report_markdown(r, path));
+    text = slurp();
+    CHECK(strstr(text, "| things: 1 to 1,000,000 <things> | server CPU, µs/message | 11.0 | 11.0 | flat |"));
+    CHECK(report_html(r, path));
+    text = slurp();
+    CHECK(strstr(text, "What grows") && strstr(text, "1,000,000 &lt;things&gt;") && strstr(text, "11.0 → 11.0"));
+    report_close(r);
+}
+
 /* Fields of a line as RFC 4180 has them; quotes may hide commas. */
 static size_t fields(const char **p) {
     size_t n = 1;
@@ -290,8 +346,8 @@ static void numbers_for_readers(void) {
         CHECK_STR(figure_text(cases[i].v, text, sizeof text), cases[i].text);
 }
 
-CHECK_MAIN(CASE(json_parses_and_holds_everything), CASE(json_reads_back),
-           CASE(csv_has_the_same_fields_in_each_line), CASE(the_page_needs_nothing_from_outside),
+CHECK_MAIN(CASE(json_parses_and_holds_everything), CASE(json_reads_back), CASE(growth_is_judged),
+           CASE(growth_is_written), CASE(csv_has_the_same_fields_in_each_line), CASE(the_page_needs_nothing_from_outside),
            CASE(the_page_is_balanced), CASE(a_void_round_gives_no_figures), CASE(families_share_a_drawing),
            CASE(only_what_is_comparable_is_compared), CASE(tables_for_a_readme),
            CASE(empty_reports_are_written_too), CASE(numbers_for_readers))
