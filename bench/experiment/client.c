@@ -1,5 +1,5 @@
-/* client.c - see client.h. Latency counts from the schedule, not from the send that came late. Acknowledgements
- * are eight bytes: how many messages, in order, are safe. */
+/* client.c - see client.h. Latency counts from the schedule, not from the send that came late.
+ * Acknowledgements are eight bytes: how many messages, in order, are safe. */
 #include "experiment/client.h"
 
 #include <errno.h>
@@ -85,7 +85,8 @@ static void client_run(struct client *c) {
     prctl(PR_SET_TIMERSLACK, 1ul);
     c->start = now_ns();
     c->end = c->start + c->cfg.seconds * NS_PER_S;
-    for (uint64_t now = c->start; now < c->end || c->out_at < c->out_len || c->acked < c->sent; now = now_ns()) {
+    for (uint64_t now = c->start; now < c->end || c->out_at < c->out_len || c->acked < c->sent;
+         now = now_ns()) {
         send_due(c, now);
         take_acks(c);
         if (!c->cfg.spin) wait_for_work(c);
@@ -98,7 +99,8 @@ static void client_run(struct client *c) {
 
 pid_t client_start(const struct client_config *cfg, struct client_result *out, int *fd) {
     int pair[2], room = 4 << 20;
-    require(cfg->message >= 16 && cfg->message <= MESSAGE_MAX && cfg->window <= WINDOW_MAX, "the client's options");
+    require(cfg->message >= 16 && cfg->message <= MESSAGE_MAX && cfg->window <= WINDOW_MAX,
+            "the client's options");
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) die("socketpair");
     for (int i = 0; i < 2; i++) setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     hist_init(&out->latency);

@@ -25,5 +25,6 @@ struct client_result {
     double cpu_s, seconds;
 };
 
-/* Starts it; fd is the writer's end of the socket. The client ends its side when everything is acknowledged. */
+/* Starts it; fd is the writer's end of the socket. The client ends its side when everything is acknowledged.
+ */
 pid_t client_start(const struct client_config *cfg, struct client_result *out, int *fd);

@@ -2,17 +2,20 @@
  *
  *     experiment-disk --dir FOLDER --method dsync|linked|grouped|thread|direct|cached|queued [--seconds 5]
  *                     [--align 4096] [--depth 4] [--interval-ms 100] [--file-mib 64]
- *                     [--frame BYTES]                                     frames of one size, as fast as it goes
+ *                     [--frame BYTES]                                     frames of one size, as fast as it
+ * goes
  *                     [--rate N | --window N] [--message 128] [--seal-kib 16]   messages from a client
  *                     [--client sleep|spin] [--client-cpu N] [--cpu N] [--spin-cpu N]
  *
- * Without --frame a client in a process of its own sends messages over a socket (by schedule, or with a window)
- * and waits until each is safe; a frame is sealed at a tick's end as the log does it: at once when none is in
- * flight, else when --seal-kib for each one in flight have gathered. --spin-cpu keeps a processor busy besides.
+ * Without --frame a client in a process of its own sends messages over a socket (by schedule, or with a
+ * window) and waits until each is safe; a frame is sealed at a tick's end as the log does it: at once when
+ * none is in flight, else when --seal-kib for each one in flight have gathered. --spin-cpu keeps a processor
+ * busy besides.
  *
- * One line: frames and messages a second; latency (client: from the schedule; frames: from sent off); processor
- * time a frame, of this process and of the whole machine less the client and the spinner; requests, flushes and
- * bytes at the disk a frame. Everything written in the last lap of the file is read back and checked. */
+ * One line: frames and messages a second; latency (client: from the schedule; frames: from sent off);
+ * processor time a frame, of this process and of the whole machine less the client and the spinner; requests,
+ * flushes and bytes at the disk a frame. Everything written in the last lap of the file is read back and
+ * checked. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +134,8 @@ static void loop(struct run *r, uint64_t end) {
         struct __kernel_timespec t = {0, (long long)wait};
         struct io_uring_cqe *cqe;
         bool more = r->frame && r->in_loop; /* nothing that could complete */
-        int n = more ? io_uring_submit(&r->ring) : io_uring_submit_and_wait_timeout(&r->ring, &cqe, 1, &t, NULL);
+        int n =
+            more ? io_uring_submit(&r->ring) : io_uring_submit_and_wait_timeout(&r->ring, &cqe, 1, &t, NULL);
         if (more) n = io_uring_get_events(&r->ring);
         require(n >= 0 || n == -ETIME || n == -EINTR, "io_uring_enter");
         struct io_uring_cqe *some[CQES];
@@ -160,7 +164,8 @@ struct cost {
 static void report(const struct run *r, const struct writer_config *cfg, const struct cost *c,
                    const struct client_result *client, double others_s) {
     double frames = (double)writer_frames(r->w), s = (double)c->m.wall_ns / 1e9;
-    printf("%-7s align %u depth %u: %.0f frames/s", method_names[cfg->method], cfg->align, cfg->depth, frames / s);
+    printf("%-7s align %u depth %u: %.0f frames/s", method_names[cfg->method], cfg->align, cfg->depth,
+           frames / s);
     if (!r->frame) printf(", %.0f msgs/s", (double)client->sent / s);
     printf("; ");
     hist_print(r->frame ? writer_latency(r->w) : &client->latency);

@@ -9,9 +9,9 @@
  * bitmap  a shared bit a sequence, set with an atomic or, and two levels of summary above; the owner takes
  *         dirty words by atomic exchange
  *
- * The sender acknowledges every pending message once, --tick of them between two looks at the doorbell, as fast
- * as it can or at --rate. The owner looks every --tick-us (0: all the time) and takes each out of the set of
- * pending messages that the engine uses (--apply 0: only marks it). Each must arrive exactly once.
+ * The sender acknowledges every pending message once, --tick of them between two looks at the doorbell, as
+ * fast as it can or at --rate. The owner looks every --tick-us (0: all the time) and takes each out of the
+ * set of pending messages that the engine uses (--apply 0: only marks it). Each must arrive exactly once.
  *
  * One line: acks a second; ns of each side an ack (the sender's without waiting for room or schedule, the
  * owner's without looks that found nothing); memory between the two. */
@@ -140,7 +140,8 @@ static void take_text(struct test *t, const char *p, size_t n) {
         at++;
     }
     uint32_t consumer = (uint32_t)(v[0] >> 32); /* stands for what the table of consumers would give */
-    require(strlen(t->paths[consumer]) == path_n && memcmp(t->paths[consumer], path, path_n) == 0, "the path");
+    require(strlen(t->paths[consumer]) == path_n && memcmp(t->paths[consumer], path, path_n) == 0,
+            "the path");
     take(t, consumer, v[1]);
 }
 
@@ -255,7 +256,8 @@ static void *sender(void *arg) {
         uint64_t start = now_ns();
         for (uint64_t at = 0; at < t->pending; at += t->tick) {
             size_t n = (size_t)(t->pending - at < t->tick ? t->pending - at : t->tick);
-            for (size_t i = 0; t->shape == TEXT && i < n; i++) lens[i] = text_of(t, t->acks[at + i], texts[i]);
+            for (size_t i = 0; t->shape == TEXT && i < n; i++)
+                lens[i] = text_of(t, t->acks[at + i], texts[i]);
             uint64_t due = t->rate ? start + (uint64_t)((double)at * 1e9 / (double)t->rate) : 0, from;
             while ((from = now_ns()) < due) continue;
             send_tick(t, t->acks + at, n, texts, lens);
@@ -283,7 +285,8 @@ static void order(struct test *t, const char *how) {
     uint64_t n = 0, run = t->consumers > 1 ? 16 : t->each;
     for (uint64_t at = 0; at < t->each; at += run) {
         for (uint64_t c = 0; c < t->consumers; c++) {
-            for (uint64_t s = at; s < at + run && s < t->each; s++) t->acks[n++] = (struct ack){(uint32_t)c, (uint32_t)s};
+            for (uint64_t s = at; s < at + run && s < t->each; s++)
+                t->acks[n++] = (struct ack){(uint32_t)c, (uint32_t)s};
         }
     }
     require(n == t->pending, "all of them");
@@ -325,14 +328,16 @@ static void open_all(struct test *t, const char *how) {
 
 static size_t memory_between(const struct test *t) {
     if (t->shape != BITMAP) return RING_BYTES;
-    return inbox_bytes(&t->dirty) + (size_t)t->consumers * (sizeof(struct inbox) + inbox_bytes(&t->inboxes[0]));
+    return inbox_bytes(&t->dirty) +
+           (size_t)t->consumers * (sizeof(struct inbox) + inbox_bytes(&t->inboxes[0]));
 }
 
 int main(int argc, char **argv) {
     struct test *t = aligned_alloc(64, align_up(sizeof *t, 64));
     if (!t) die("memory");
     memset(t, 0, sizeof *t);
-    const char *shape = option_text(argc, argv, "shape", "letter"), *how = option_text(argc, argv, "order", "straight");
+    const char *shape = option_text(argc, argv, "shape", "letter"),
+               *how = option_text(argc, argv, "order", "straight");
     while (t->shape < SHAPES && strcmp(shape, shape_names[t->shape]) != 0) t->shape++;
     t->consumers = option_number(argc, argv, "consumers", 1);
     t->each = option_number(argc, argv, "pending", 1000000) / t->consumers;
@@ -361,7 +366,8 @@ int main(int argc, char **argv) {
     pthread_join(thread, NULL);
     fill_pending(t); /* checks that nothing is left */
     double n = (double)(t->pending * t->rounds);
-    printf("%-7s %-8s consumers %llu: %.2f M acks/s; sender %.1f ns, owner %.1f ns an ack; between them %zu KiB; "
+    printf("%-7s %-8s consumers %llu: %.2f M acks/s; sender %.1f ns, owner %.1f ns an ack; between them %zu "
+           "KiB; "
            "%.0f acks a look, waited for room %llu times\n",
            shape_names[t->shape], how, (unsigned long long)t->consumers, n / (double)t->wall_ns * 1e3,
            (double)t->sender_ns / n, (double)t->owner_ns / n, memory_between(t) / 1024, n / (double)t->looks,

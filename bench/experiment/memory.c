@@ -1,6 +1,7 @@
 /* memory.c - what the pages under messages in memory are worth.
  *
- *     experiment-memory --pages plain|huge|reserved|ahead [--mib 1024] [--message 128] [--reads 5000000] [--cpu 1]
+ *     experiment-memory --pages plain|huge|reserved|ahead [--mib 1024] [--message 128] [--reads 5000000]
+ * [--cpu 1]
  *
  * plain     4 KiB pages (MADV_NOHUGEPAGE)
  * huge      2 MiB aligned, MADV_HUGEPAGE, first touched by the append that needs them
@@ -9,7 +10,8 @@
  *
  * Appends records (20 bytes of head, a body) one behind the other until the region is full, then reads: in
  * order, at random (one does not wait for the other), at random along a chain (each one says which is next).
- * Every read checks the record's number. One line: ns each, the slowest appends, page faults, resident memory. */
+ * Every read checks the record's number. One line: ns each, the slowest appends, page faults, resident
+ * memory. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -63,7 +65,9 @@ static void memory_open(struct memory *m) {
 }
 
 /* The chain: record i names the next one to be read, in an order that visits all (an odd multiplier). */
-static uint64_t chain_next(const struct memory *m, uint64_t i) { return (i * 2654435761u + 12345) % m->count; }
+static uint64_t chain_next(const struct memory *m, uint64_t i) {
+    return (i * 2654435761u + 12345) % m->count;
+}
 
 static void append_all(struct memory *m, struct hist *slow) {
     uint8_t body[4096];
@@ -73,7 +77,8 @@ static void append_all(struct memory *m, struct hist *slow) {
         uint64_t from = i % TIMED == 0 ? now_ns() : 0;
         uint8_t *at = m->p + i * m->record;
         if (m->pages == AHEAD && ((size_t)(at - m->p) & (STEP - 1)) < m->record)
-            atomic_store_explicit(&m->wanted, (size_t)(at - m->p) / STEP * STEP + 3 * STEP, memory_order_release);
+            atomic_store_explicit(&m->wanted, (size_t)(at - m->p) / STEP * STEP + 3 * STEP,
+                                  memory_order_release);
         store64(at, i);
         store64(at + 8, chain_next(m, i));
         store32(at + 16, (uint32_t)n);
@@ -131,11 +136,11 @@ int main(int argc, char **argv) {
     t = now_ns();
     for (size_t i = 0; i < m.count; i++) store64(m.p + i * m.record, i);
     double again = each(t, m.count);
-    printf("%-8s append %.1f ns (again, head only: %.1f), processor %.1f ns; an append: ", names[m.pages], append, again,
-           cost.process_s * 1e9 / (double)m.count);
+    printf("%-8s append %.1f ns (again, head only: %.1f), processor %.1f ns; an append: ", names[m.pages],
+           append, again, cost.process_s * 1e9 / (double)m.count);
     hist_print(&slow);
-    printf("; read in order %.1f ns, at random %.1f, along a chain %.1f; %llu faults; sum %llx\n", in_order, random,
-           chain, (unsigned long long)faults_before, (unsigned long long)sum);
+    printf("; read in order %.1f ns, at random %.1f, along a chain %.1f; %llu faults; sum %llx\n", in_order,
+           random, chain, (unsigned long long)faults_before, (unsigned long long)sum);
     if (m.pages == AHEAD) pthread_join(m.thread, NULL);
     return 0;
 }

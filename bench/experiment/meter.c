@@ -22,13 +22,14 @@ void require(bool ok, const char *what) {
     exit(1);
 }
 
-/* Ticks count as busy whatever ran when the tick came; time idle is counted exactly. So: what was not idle. */
+/* Ticks count as busy whatever ran when the tick came; time idle is counted exactly. So: what was not idle.
+ */
 static double busy_s(void) {
     FILE *f = fopen("/proc/stat", "re");
     unsigned long long v[8] = {0};
     if (!f) die("/proc/stat");
-    bool ok = fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5],
-                     &v[6], &v[7]) == 8;
+    bool ok = fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4],
+                     &v[5], &v[6], &v[7]) == 8;
     fclose(f);
     require(ok, "/proc/stat");
     double idle = (double)(v[3] + v[4]) / (double)sysconf(_SC_CLK_TCK);
@@ -80,6 +81,6 @@ void stay_on(int cpu) {
 }
 
 void hist_print(const struct hist *h) {
-    printf("p50 %.1f p99 %.1f p99.9 %.1f max %.1f us", (double)hist_at(h, 50) / 1e3, (double)hist_at(h, 99) / 1e3,
-           (double)hist_at(h, 99.9) / 1e3, (double)h->max / 1e3);
+    printf("p50 %.1f p99 %.1f p99.9 %.1f max %.1f us", (double)hist_at(h, 50) / 1e3,
+           (double)hist_at(h, 99) / 1e3, (double)hist_at(h, 99.9) / 1e3, (double)h->max / 1e3);
 }

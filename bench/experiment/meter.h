@@ -1,5 +1,6 @@
 /* meter.h - what the experiments share: CPU time of this process and of the whole machine, the head that says
- * where a figure comes from, options, threads on a processor of their own. Whatever fails ends the program. */
+ * where a figure comes from, options, threads on a processor of their own. Whatever fails ends the program.
+ */
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>

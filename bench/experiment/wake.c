@@ -1,6 +1,7 @@
 /* wake.c - one thread wakes another that sleeps.
  *
- *     experiment-wake --by msg_ring|msg_ride|eventfd_ring|eventfd_epoll|futex|futex_ring [--rounds 20000] [--gap-us 0]
+ *     experiment-wake --by msg_ring|msg_ride|eventfd_ring|eventfd_epoll|futex|futex_ring [--rounds 20000]
+ * [--gap-us 0]
  *                     [--cpus 0,1]
  *
  * msg_ring       an entry in the waker's own ring; the sleeper waits in io_uring_enter
@@ -11,8 +12,8 @@
  * futex_ring     FUTEX_WAIT waits in the sleeper's ring, futex(2) wakes
  *
  * Two threads wake each other in turn, each on its processor (-1: anywhere); after being woken a thread waits
- * --gap-us (spinning) before it wakes the other, which by then sleeps deeply. Every wake carries a number that
- * the other expects. One line: from waking to awake; the waker's call; processor time of both a wake. */
+ * --gap-us (spinning) before it wakes the other, which by then sleeps deeply. Every wake carries a number
+ * that the other expects. One line: from waking to awake; the waker's call; processor time of both a wake. */
 #include <errno.h>
 #include <liburing.h>
 #include <linux/futex.h>
@@ -31,7 +32,7 @@
 
 enum by { MSG_RING, MSG_RIDE, EVENTFD_RING, EVENTFD_EPOLL, FUTEX, FUTEX_RING, WAYS };
 static const char *const names[WAYS] = {"msg_ring",      "msg_ride", "eventfd_ring",
-                                          "eventfd_epoll", "futex",    "futex_ring"};
+                                        "eventfd_epoll", "futex",    "futex_ring"};
 
 struct side {
     enum by by;
@@ -112,7 +113,8 @@ static void sleep_until_woken(struct side *s) {
     if (s->by == FUTEX) {
         if (futex(&s->futex, FUTEX_WAIT, seen) != 0 && errno != EAGAIN && errno != EINTR) die("FUTEX_WAIT");
     } else if (s->by == EVENTFD_EPOLL) {
-        if (epoll_wait(s->epoll, &e, 1, -1) != 1 || read(s->event, &s->word, sizeof s->word) != sizeof s->word)
+        if (epoll_wait(s->epoll, &e, 1, -1) != 1 ||
+            read(s->event, &s->word, sizeof s->word) != sizeof s->word)
             die("epoll_wait");
     } else {
         arm(s, seen);

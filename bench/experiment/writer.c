@@ -1,5 +1,5 @@
-/* writer.c - see writer.h. A frame is [head][messages][zeros up to the alignment]; the head has its number and
- * a checksum. A write that fails or falls short ends the program. */
+/* writer.c - see writer.h. A frame is [head][messages][zeros up to the alignment]; the head has its number
+ * and a checksum. A write that fails or falls short ends the program. */
 #include "experiment/writer.h"
 
 #include <fcntl.h>
@@ -15,7 +15,8 @@
 #include "experiment/meter.h"
 #include "host/clock.h"
 
-const char *const method_names[METHODS] = {"dsync", "linked", "grouped", "thread", "direct", "cached", "queued"};
+const char *const method_names[METHODS] = {"dsync",  "linked", "grouped", "thread",
+                                           "direct", "cached", "queued"};
 
 #define MAGIC 0x4d41524645585031ull
 enum { TAG_WRITE = 1, TAG_EVENT = 3, TAG_SYNC = 5, TAG_LINKED = 7, TAG_MASK = 7 };
@@ -118,7 +119,8 @@ struct writer *writer_open(const struct writer_config *cfg, struct io_uring *rin
     struct writer *w = calloc(1, sizeof *w);
     if (!w) die("memory");
     require(cfg->file_size % (1 << 20) == 0 && cfg->file_size >= 4 * FRAME_MAX, "the file's size");
-    require(cfg->depth >= 1 && cfg->depth <= SLOTS / 2 && cfg->align >= 512 && cfg->align <= 65536, "the options");
+    require(cfg->depth >= 1 && cfg->depth <= SLOTS / 2 && cfg->align >= 512 && cfg->align <= 65536,
+            "the options");
     *w = (struct writer){.cfg = *cfg, .ring = ring, .event = -1, .lap_no = 1};
     w->todo_end = &w->todo;
     hist_init(&w->latency);
@@ -302,7 +304,8 @@ uint64_t writer_verify(struct writer *w) {
     for (uint64_t no = w->lap_no; no <= w->sent; no++) {
         struct frame_head h;
         memcpy(&h, buf + at, sizeof h);
-        require(h.magic == MAGIC && h.no == no && FRAME_HEAD + h.bytes <= FRAME_MAX, "every frame in its place");
+        require(h.magic == MAGIC && h.no == no && FRAME_HEAD + h.bytes <= FRAME_MAX,
+                "every frame in its place");
         uint32_t crc = h.crc;
         memset(buf + at + offsetof(struct frame_head, crc), 0, sizeof h.crc);
         require(crc32c(0, buf + at, FRAME_HEAD + h.bytes) == crc, "every frame's checksum");

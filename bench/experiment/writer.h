@@ -48,7 +48,7 @@ uint64_t writer_tick(struct writer *w);
 
 uint64_t writer_safe_messages(const struct writer *w);
 uint64_t writer_frames(const struct writer *w);
-uint64_t writer_padding(const struct writer *w); /* bytes written beyond head and messages */
+uint64_t writer_padding(const struct writer *w);           /* bytes written beyond head and messages */
 const struct hist *writer_latency(const struct writer *w); /* from sent off to safe */
 
 /* Reads the last lap back, past the page cache: every frame there, whole, in order. Returns how many. */
