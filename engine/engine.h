@@ -75,6 +75,7 @@ struct mr_stream {
     struct mr_shard *shard;
     struct shard_log *log; /* NULL: memory */
     uint32_t number;       /* in its log */
+    struct missing missing; /* of a store that is being verified */
     uint32_t refs;         /* entries in a commit queue */
     bool deleted;          /* freed with its last reference */
     bool listed;           /* recovery: the directory at hand names it */

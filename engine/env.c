@@ -114,7 +114,7 @@ static enum err look(struct mr_env *env, struct found *f) {
 /* A folder without our identity is taken only when there is nothing else in it. */
 static enum err refuse_foreign(struct mr_env *env, const struct found *f) {
     must(env->path != NULL);
-    if (f->id) return ERR_OK;
+    if (f->id || (f->logs && env->read_only)) return ERR_OK;
     if (f->logs) { /* a new identity would make strangers of them for good */
         env_log(env, MR_LOG_ERROR,
                 "%s holds logs of a Millrace store, but the file %s is gone; put it back from a copy",
@@ -143,13 +143,18 @@ static enum err check_fs(struct mr_env *env) {
 
 static enum err take_lock(struct mr_env *env) {
     must(env->lock_fd < 0);
-    enum err e = io_file_open(env->io, env->dir_fd, LOCK_NAME, IO_O_CREATE, &env->lock_fd);
+    unsigned how = env->read_only ? IO_O_RDONLY : IO_O_CREATE;
+    enum err e = io_file_open(env->io, env->dir_fd, LOCK_NAME, how, &env->lock_fd);
     if (e) {
         env->lock_fd = -1;
-        return fail(env, e, "cannot open the lock file");
+        return e == ERR_NOENT && env->read_only ? ERR_OK : fail(env, e, "cannot open the lock file");
     }
     e = io_file_lock(env->io, env->lock_fd);
-    return e ? fail(env, e, "cannot lock") : ERR_OK;
+    if (!e) return ERR_OK;
+    env->holder = e == ERR_LOCKED ? io_file_locked_by(env->lock_fd) : 0;
+    if (!env->holder) return fail(env, e, "cannot lock");
+    env_log(env, MR_LOG_ERROR, "%s: cannot lock: another process holds the folder: process %u", env->path, env->holder);
+    return e;
 }
 
 /* --- identity --- */
@@ -241,6 +246,29 @@ static enum err id_open(struct mr_env *env, bool exists) {
     return e;
 }
 
+/* To be verified: damage is noted, a later format is none. */
+static enum err id_look(struct mr_env *env, bool exists) {
+    uint8_t image[ID_FILE] = {0};
+    size_t got = 0;
+    int fd;
+    must(env->read_only);
+    env->id_bad[0] = env->id_bad[1] = true;
+    if (!exists) return ERR_OK;
+    enum err e = io_file_open(env->io, env->dir_fd, ID_NAME, IO_O_RDONLY, &fd);
+    if (e) return fail(env, e, "cannot open the identity file");
+    if (io_file_read(env->io, fd, image, sizeof image, 0, &got)) memset(image, 0, sizeof image);
+    io_file_close(env->io, fd);
+    for (int i = 2; i-- > 0;) {
+        struct store_id id;
+        memcpy(&id, image + (size_t)i * ID_COPY, sizeof id);
+        if (!id_valid(&id)) continue;
+        if (le32toh(id.version) != FORMAT_VERSION) return ERR_FORMAT;
+        memcpy(env->uuid, id.uuid, sizeof env->uuid);
+        env->id_bad[i] = false;
+    }
+    return ERR_OK;
+}
+
 /* --- logs --- */
 
 void env_log_name(uint32_t log, char out[ENV_LOG_NAME]) {
@@ -281,7 +309,7 @@ static enum err find_logs(struct mr_env *env) {
 
 static enum err open_folder(struct mr_env *env) {
     must(env->dir_fd < 0 && env->lock_fd < 0);
-    enum err e = make_path(env);
+    enum err e = env->read_only ? ERR_OK : make_path(env);
     if (e) return fail(env, e, "cannot create the folder");
     e = io_file_open(env->io, AT_FDCWD, env->path, IO_O_DIR, &env->dir_fd);
     if (e) {
@@ -289,15 +317,15 @@ static enum err open_folder(struct mr_env *env) {
         return fail(env, e, e == ERR_NOENT ? "not a folder" : "cannot open the folder");
     }
     struct found f;
-    if ((e = check_fs(env))) return e;
+    if (!env->read_only && (e = check_fs(env))) return e;
     if ((e = look(env, &f))) return fail(env, e, "cannot list");
     if ((e = refuse_foreign(env, &f))) return e;
     if ((e = take_lock(env))) return e;
     if ((e = look(env, &f)))
         return fail(env, e, "cannot list"); /* again: another process may have made it meanwhile */
     if ((e = refuse_foreign(env, &f))) return e;
-    if ((e = id_open(env, f.id))) return e;
-    return find_logs(env);
+    e = env->read_only ? id_look(env, f.id) : id_open(env, f.id);
+    return e ? e : find_logs(env);
 }
 
 static bool config_valid(const struct mr_env_config *cfg) {
@@ -307,12 +335,14 @@ static bool config_valid(const struct mr_env_config *cfg) {
     return cfg->sync == MR_SYNC_ALWAYS || (cfg->sync == MR_SYNC_INTERVAL && cfg->sync_interval_ns > 0);
 }
 
-enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct mr_env **env) {
+static enum mr_status open_env(const struct mr_env_config *cfg, struct io *io, bool read_only,
+                               struct mr_env **env) {
     must(io != NULL);
     *env = NULL;
     if (!config_valid(cfg)) return MR_INVAL;
-    struct mr_env *v = calloc(1, sizeof *v);
+    struct mr_env *v = *env = calloc(1, sizeof *v);
     if (!v) return MR_NOMEM;
+    v->read_only = read_only;
     memcpy(&v->cfg, cfg, cfg->size < sizeof *cfg ? cfg->size : sizeof *cfg);
     v->io = io;
     v->dir_fd = v->lock_fd = -1;
@@ -323,12 +353,20 @@ enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct m
         v->cfg.path = v->path;
         e = v->path ? open_folder(v) : ERR_NOMEM;
     }
-    if (e) {
-        mr_env_close(v);
-        return e == ERR_NOENT ? MR_PERM : status_of(e);
-    }
-    *env = v;
-    return MR_OK;
+    return e == ERR_NOENT && !read_only ? MR_PERM : status_of(e);
+}
+
+enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct mr_env **env) {
+    enum mr_status s = open_env(cfg, io, false, env);
+    if (s == MR_OK) return s;
+    mr_env_close(*env);
+    *env = NULL;
+    return s;
+}
+
+enum mr_status env_open_read_only(const struct mr_env_config *cfg, struct io *io, struct mr_env **env) {
+    must(cfg->path != NULL);
+    return open_env(cfg, io, true, env);
 }
 
 enum mr_status mr_env_open(const struct mr_env_config *cfg, struct mr_env **env) {

@@ -17,12 +17,20 @@ struct mr_env {
     int dir_fd, lock_fd; /* -1 in an environment without a folder */
     uint8_t uuid[16]; /* random, the folder's for ever; also keys the tables that peers could aim at: not to
                          be told */
+    bool read_only;   /* it is being verified: nothing is made, mended or renamed */
+    bool id_bad[2];   /* read_only: copies of the identity that do not verify; both: uuid is not known */
+    uint32_t holder;  /* of the lock, when that is why it did not open; 0: unknown */
     uint32_t *logs;   /* numbers found at open, ascending */
     size_t logs_count;
 };
 
 /* mr_env_open() on a loop of the caller's, which outlives the environment: the simulator's door. */
 enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct mr_env **env) MR_MUST_USE;
+
+/* The same for a folder that is to be verified; *env also when it fails, to be closed by the caller. Without the
+ * lock's file there is nobody to be kept out. */
+enum mr_status env_open_read_only(const struct mr_env_config *cfg, struct io *io,
+                                  struct mr_env **env) MR_MUST_USE;
 
 /* One line to the host's log; cut at 1 KiB. */
 __attribute__((format(printf, 3, 4))) void env_log(const struct mr_env *env, enum mr_log_level level,

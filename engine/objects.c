@@ -139,6 +139,7 @@ static void forget_stream(struct mr_stream *s) {
         s->log->streams_count--;
     }
     map_str_deinit(&s->consumer_names);
+    missing_deinit(&s->missing);
     stream_deinit(&s->st);
     s->st = (struct stream){0};
     mrs_account(s);

@@ -92,6 +92,7 @@ void reopen_host(struct mr_shard *sh) {
 void mrs_set_pages(struct mr_stream *s) {
     must(!s->paged);
     if (!s->log) return;
+    if (s->shard->env->read_only) s->st.missing = &s->missing;
     stream_set_pages(&s->st, &s->shard->page_host, &s->shard->pages);
     s->paged = true;
 }

@@ -27,7 +27,7 @@ static enum err open_logs(struct mr_shard *sh) {
     size_t n = 0;
     for (size_t i = 0; i < env->logs_count; i++)
         if (env->logs[i] % env->cfg.shards == sh->index) numbers[n++] = env->logs[i];
-    if (n == 0) numbers[n++] = sh->index;
+    if (n == 0 && !env->read_only) numbers[n++] = sh->index;
     sh->logs_count = n;
     enum err e = ERR_OK;
     for (size_t i = 0; i < n && !e; i++) {
@@ -235,6 +235,10 @@ void mr_shard_close(struct mr_shard *shard) {
     must(!shard->closing);
     must(!shard->ticking);
     shard->closing = true;
+    if (shard->env->read_only) {
+        free_shard(shard);
+        return;
+    }
     shard->host.on_ready = NULL; /* operations are still reported, consumers are not called any more */
     shard->host.on_max_deliver = NULL;
     for (size_t i = 0; i < shard->logs_count; i++) ask_at_close(&shard->logs[i]);

@@ -102,6 +102,7 @@ static void configure(const struct shard_log *l, const char *path, struct store_
                                  .seg_max = env->cfg.segment_bytes,
                                  .cache_bytes = env->cfg.cache_bytes / l->shard->logs_count,
                                  .full_scan = env->cfg.full_scan,
+                                 .read_only = env->read_only,
                                  .log_line = on_line,
                                  .log_ctx = (void *)l};
     memcpy(cfg->uuid, env->uuid, sizeof cfg->uuid);
@@ -119,7 +120,7 @@ enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index
     map_u64_init(&l->streams);
     checkpoint_init(&l->ck);
     enum err e = cq_init(&l->queue, QUEUE_BYTES);
-    if (!e) e = env_log_make(sh->env, sh->io, index);
+    if (!e && !sh->env->read_only) e = env_log_make(sh->env, sh->io, index);
     if (e) return e;
     char path[4096], name[ENV_LOG_NAME];
     env_log_name(index, name);

@@ -148,6 +148,8 @@ enum err io_dir_list(struct io *io, int fd,
 /* Takes an exclusive lock on the file for the life of the descriptor (flock). ERR_LOCKED when held elsewhere.
  */
 enum err io_file_lock(struct io *io, int fd) MUST_USE;
+/* The process that holds it, for a message; 0: unknown. */
+uint32_t io_file_locked_by(int fd);
 /* What the file system under fd is. block: alignment that O_DIRECT and atomic sector writes want (4096 when
  * unknown). */
 struct io_fs {

@@ -196,6 +196,7 @@ struct store {
     int dirfd;
     uint32_t block;
     bool direct, failed, closing, opened;
+    bool refused_open; /* read_only: an ordinary opening would fail */
     enum err why;
 
     struct frame *frames;

@@ -27,7 +27,7 @@ void loader_deinit(struct store *s) {
 void loader_forget(struct store *s) {
     struct loader *l = &s->loader;
     l->segno = 0;
-    l->ahead = 0;
+    l->ahead = s->cfg.read_only ? AHEAD : 0;
     region_release(&l->window, 0, l->window.committed);
     region_release(&l->whole, 0, l->whole.committed);
 }
@@ -74,7 +74,7 @@ static enum err bytes_at(struct store *s, struct seg *g, uint64_t off, size_t n,
     if (got < least) return ERR_CORRUPT;
     l->segno = g->segno;
     l->start = start;
-    l->have = s->opened ? least : got; /* what lies behind may yet be written */
+    l->have = s->opened && !s->cfg.read_only ? least : got; /* what lies behind may yet be written */
     *p = l->window.p + (off - start);
     return ERR_OK;
 }

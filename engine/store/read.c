@@ -52,7 +52,8 @@ void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, 
     g->damaged = true;
     s->stats.damaged++;
     struct store_damage d = {.segno = g->segno, .off = off, .size = size, .what = what};
-    if (r) d.stream = r->stream, d.seq = r->seq;
+    if (r) d.kind = r->kind, d.stream = r->stream, d.seq = r->seq;
+    seg_name(g, d.file);
     log_line(&s->log, LOG_ERROR,
              "log %04x: damage in %08x.seg at %llu, %llu bytes (stream %u, sequence %llu): %s", s->cfg.log,
              g->file, (unsigned long long)off, (unsigned long long)size, d.stream, (unsigned long long)d.seq,

@@ -62,6 +62,12 @@ static void quarantine(struct recovery *r, struct seg *g) {
     snprintf(bad, sizeof bad, "%08x.bad", g->file);
     struct store_damage d = {
         .off = 0, .size = g->size, .what = "a segment whose headers are both damaged; set aside"};
+    memcpy(d.file, name, sizeof d.file);
+    if (s->cfg.read_only) {
+        r->set_aside = true;
+        inspect_headless(s, g);
+        return;
+    }
     log_line(&s->log, LOG_ERROR, "log %04x: %s: both headers are damaged; renamed to %s", s->cfg.log, name,
              bad);
     s->stats.damaged++;
@@ -97,6 +103,12 @@ static enum err load(struct recovery *r, uint32_t file) {
     } else if (!blank) {
         quarantine(r, g);
         return ERR_OK;
+    } else if (s->cfg.read_only) {
+        if (g->size > 0 && g->size < SEG_HEADERS_BYTES)
+            inspect_headless(s, g);
+        else
+            seg_discard(s, g);
+        return ERR_OK;
     } else { /* a stop while it was being made, or taken back by a recovery */
         g->unwritten = true;
         g->size -= g->size % SEG_SIZE_STEP;
@@ -106,6 +118,10 @@ static enum err load(struct recovery *r, uint32_t file) {
     }
     if (!e && seg_find(s, g->segno)) e = ERR_CORRUPT; /* a copied file */
     if (!e) e = seg_list_add(s, g);
+    if (e && s->cfg.read_only) {
+        r->win.why = ERR_OK;
+        return inspect_refused(s, g, e);
+    }
     if (e) {
         log_line(&s->log, LOG_ERROR, "log %04x: %08x.seg: %s", s->cfg.log, file, err_text(e));
         seg_discard(s, g);
@@ -133,8 +149,10 @@ static enum err load_all(struct recovery *r) {
         uint32_t file;
         if (segment_file(names.names[i], ".seg", &file))
             e = load(r, file);
-        else if (segment_file(names.names[i], ".bad", &file) && file >= s->next_file)
-            s->next_file = file + 1;
+        else if (segment_file(names.names[i], ".bad", &file)) {
+            if (s->cfg.read_only) inspect_set_aside(s, names.names[i]);
+            if (file >= s->next_file) s->next_file = file + 1;
+        }
     }
     free(names.names);
     return e;
@@ -327,6 +345,7 @@ static bool whole_at(struct recovery *r, size_t i, uint64_t off, struct frame_he
 static void progress(struct recovery *r, const struct seg *g) {
     struct store *s = r->s;
     io_clock_refresh(s->io);
+    if (s->owner.progress) inspect_progress(r);
     if (io_now(s->io) < r->progress_ns) return;
     r->progress_ns = io_now(s->io) + PROGRESS_NS;
     log_line(&s->log, LOG_INFO, "log %04x: reading segment %llu, %llu MiB, %llu records so far", s->cfg.log,
@@ -477,7 +496,7 @@ static enum err find(struct recovery *r) {
     if (!e) e = roots_read(r);
     if (!e) e = walk_from_root(r, &done);
     if (!e && !done) e = walk(r);
-    return e ? e : roots_settle(r);
+    return e || r->s->cfg.read_only ? e : roots_settle(r);
 }
 
 enum err recover(struct store *s) {
@@ -490,7 +509,7 @@ enum err recover(struct store *s) {
     enum err e = window_open(&r.win, s);
     if (!e) e = find(&r);
     s->stats.recovered_bytes = s->root.carry = r.win.bytes;
-    if (!e) e = resume(&r);
+    if (!e) e = s->cfg.read_only ? inspect_resume(&r) : resume(&r);
     loader_forget(s);
     replay_deinit(&r.replay);
     window_close(&r.win);

@@ -48,5 +48,15 @@ bool ghost_dead(struct store *s, uint64_t segno, size_t bytes);
 /* Decided: slots that were passed over are made blank. */
 enum err roots_settle(struct recovery *r) MUST_USE;
 
+/* --- inspect.c: what read_only does instead of mending --- */
+/* Tells of a segment file without a header, or with one that is refused, and passes over it. */
+void inspect_headless(struct store *s, struct seg *g);
+void inspect_set_aside(struct store *s, const char *name);
+enum err inspect_refused(struct store *s, struct seg *g, enum err why) MUST_USE;
+/* A slot of the root file that does not verify: blank, or damaged? */
+void inspect_slot(struct store *s, unsigned slot, const uint8_t *p, size_t n);
+void inspect_progress(const struct recovery *r);
+enum err inspect_resume(struct recovery *r) MUST_USE;
+
 /* The log is read and decided. Afterwards s->place and the write buffer are ready. */
 enum err resume(struct recovery *r) MUST_USE;

@@ -44,6 +44,7 @@ enum err roots_read(struct recovery *r) {
         if (e == ERR_NOMEM) return e;
         memcpy(&t[i], s->root.block, sizeof t[i]);
         ok[i] = !e && got == ROOT_SLOT_BYTES && slot_ok(s, &t[i]) && t[i].counter % 2 == i;
+        if (!ok[i] && s->cfg.read_only) inspect_slot(s, i, s->root.block, e ? 0 : got);
     }
     unsigned newest = ok[1] && (!ok[0] || t[1].counter > t[0].counter);
     if (ok[newest]) r->roots[r->roots_len++] = t[newest];

@@ -63,10 +63,10 @@ static enum err make_file(struct store *s) {
 }
 
 enum err root_open_file(struct store *s) {
-    unsigned direct = s->direct ? IO_O_DIRECT : 0u;
+    unsigned flags = (s->direct ? IO_O_DIRECT : 0u) | (s->cfg.read_only ? IO_O_RDONLY : 0u);
     uint64_t size = 0;
     must(s->root.fd < 0);
-    enum err e = io_file_open(s->io, s->dirfd, ROOT_NAME, direct, &s->root.fd);
+    enum err e = io_file_open(s->io, s->dirfd, ROOT_NAME, flags, &s->root.fd);
     if (e) {
         s->root.fd = -1;
         return e == ERR_NOENT ? ERR_OK : e;

@@ -31,14 +31,15 @@ enum err seg_open_file(struct store *s, struct seg *g, bool create) {
     char name[16];
     must(g->fd < 0);
     seg_name(g, name);
-    unsigned flags = create ? IO_O_CREATE | IO_O_EXCL : 0;
-    enum err e = io_file_open(s->io, s->dirfd, name, flags | (s->direct ? IO_O_DIRECT : 0u), &g->fd);
+    must(!create || !s->cfg.read_only);
+    unsigned flags = create ? IO_O_CREATE | IO_O_EXCL : 0, mode = s->cfg.read_only ? IO_O_RDONLY : 0;
+    enum err e = io_file_open(s->io, s->dirfd, name, flags | mode | (s->direct ? IO_O_DIRECT : 0u), &g->fd);
     if (e == ERR_UNSUPPORTED && s->direct) { /* durable all the same: IO_DSYNC goes through the page cache */
         log_line(&s->log, LOG_WARN,
                  "log %04x: the file system takes no direct writes; writing through the page cache",
                  s->cfg.log);
         s->direct = false;
-        e = io_file_open(s->io, s->dirfd, name, create ? IO_O_CREATE : 0u, &g->fd);
+        e = io_file_open(s->io, s->dirfd, name, create ? IO_O_CREATE : mode, &g->fd);
     }
     if (e) g->fd = -1;
     return e;
@@ -150,6 +151,13 @@ uint64_t store_first_segno(const struct store *s) {
     }
     if (s->maker.old_segno && s->maker.old_segno < first) first = s->maker.old_segno;
     return first;
+}
+
+bool store_segment_file(const struct store *s, uint64_t segno, char name[16]) {
+    const struct seg *g = seg_find(s, segno);
+    must(name != NULL);
+    if (g) seg_name(g, name);
+    return g != NULL;
 }
 
 /* --- headers and numbers --- */

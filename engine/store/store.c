@@ -63,8 +63,12 @@ static enum err open_folder(struct store *s) {
         s->dirfd = s->root.fd = -1;
         return e;
     }
-    e = io_fs_of(s->io, s->dirfd, &fs);
     s->block = 4096;
+    if (s->cfg.read_only) { /* asking the file system makes a file without a name */
+        s->direct = io_backend_of(s->io) != IO_SIM;
+        return ERR_OK;
+    }
+    e = io_fs_of(s->io, s->dirfd, &fs);
     s->direct = !e && fs.direct;
     if (!e && fs.block >= 512 && fs.block <= BUF_ALIGN && (fs.block & (fs.block - 1)) == 0)
         s->block = fs.block;
@@ -212,6 +216,7 @@ void store_stats(const struct store *s, struct store_stats *out) {
     must(out != NULL);
     *out = s->stats;
     out->failed = s->failed;
+    out->refused_open = s->refused_open;
     out->refusing = s->maker.no_space ? s->maker.why : ERR_OK;
     out->segments = s->segs_len;
     out->segments_ready = s->ready_count;

@@ -29,11 +29,13 @@ struct rec {
     struct span subject, hdr, payload;
 };
 
-/* What a reader found damaged. stream and seq are 0 when even the record's header is unreadable. */
+/* What a reader found damaged. kind, stream and seq are 0 when even the record's header is unreadable. */
 struct store_damage {
-    uint64_t segno, off, size;
+    uint64_t segno, off, size; /* segno 0: none, or unknown */
     uint32_t stream;
+    uint8_t kind; /* of record */
     uint64_t seq;
+    char file[16];    /* in the log's folder */
     const char *what; /* static */
 };
 
@@ -71,6 +73,8 @@ struct store_owner {
      * log. reset: forget everything loaded and applied so far. */
     enum err (*load)(void *ctx, struct span state);
     void (*reset)(void *ctx);
+    /* While the log is read at open: bytes so far, of about so many. May be NULL. */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total);
 };
 
 struct store_config {
@@ -87,6 +91,8 @@ struct store_config {
     size_t buffer_bytes; /* write buffer, also the cache of the tail (default 16 MiB of address space) */
     size_t cache_bytes;  /* read cache (default 8 MiB) */
     bool full_scan;      /* pass over checkpoints at open */
+    bool read_only; /* nothing on disk is changed: what would be mended or set aside is told to owner.damaged
+                       and passed over; the log refuses appends. Not to be committed. See inspect.c */
     void (*log_line)(void *ctx, int level, const char *text);
     void *log_ctx;
 };
@@ -155,6 +161,9 @@ void store_dead(struct store *s, uint64_t loc, size_t bytes);
 void store_rewritten(struct store *s, uint64_t segno);
 /* The lowest number of a segment that may hold records: nothing older is left in the log. */
 uint64_t store_first_segno(const struct store *s);
+/* The name of the file that holds a segment; false: there is none. */
+bool store_segment_file(const struct store *s, uint64_t segno, char name[16]);
+
 /* ----- checkpoints (format.h, CHECKPOINT). Between a cut and its root any number of turns may pass. */
 
 /* The state as it is now will be that of the next store_root(): seals the frame being filled and remembers
@@ -203,6 +212,7 @@ struct store_stats {
     enum { STORE_BY_SCAN, STORE_BY_ROOT, STORE_BY_OTHER_ROOT } opened_by;
     int64_t write_ns_last; /* time of the last frame write */
     bool failed;
+    bool refused_open; /* read_only: an ordinary opening would fail */
     enum err refusing; /* no segment can be had for now, and why; else ERR_OK */
 };
 void store_stats(const struct store *s, struct store_stats *out);

@@ -33,6 +33,7 @@
 
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/must.h"
 #include "stream/codec_core.h"
 #include "stream/tlv.h"
@@ -99,4 +100,17 @@ enum err codec_read_purge(struct span record, struct stream_purge *p) {
         return ERR_CORRUPT;
     *p = got;
     return ERR_OK;
+}
+
+uint64_t codec_config_hash(struct span record) {
+    uint64_t h = 0;
+    struct tlv t = tlv_open(record);
+    while (tlv_next(&t)) {
+        bool config = t.tag == TAG_NAME || t.tag == TAG_CONFIG || t.tag == TAG_SUBJECT || t.tag == TAG_EXTRA ||
+                      t.tag == TAG_BACKOFF;
+        if (!config) continue;
+        h = mix64(h ^ (uint64_t)t.tag << 32 ^ t.value.n);
+        for (size_t i = 0; i < t.value.n; i++) h = mix64(h ^ t.value.p[i]);
+    }
+    return h;
 }

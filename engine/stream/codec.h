@@ -36,5 +36,7 @@ enum err codec_progress(struct codec_buf *b, const struct consumer *c) MUST_USE;
 /* The name in a REC_STREAM or REC_CONSUMER payload; empty when damaged. A REC_PROGRESS payload names nobody:
  * put the consumer's name into the record's subject, in both kinds. */
 struct span codec_name(struct span record);
+/* Of a REC_STREAM or REC_CONSUMER payload: the same for the same configuration, whatever the state. */
+uint64_t codec_config_hash(struct span record);
 /* A REC_PURGE payload; the filter points into it. */
 enum err codec_read_purge(struct span record, struct stream_purge *p) MUST_USE;

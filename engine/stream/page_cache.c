@@ -204,6 +204,7 @@ void stream_settle_lost(struct stream *st) {
         uint64_t seq = 0;
         while ((seq = index_find(&st->index, SUBJECT_NONE, seq + 1, UINT64_MAX)) != 0) {
             st->lost_msgs++;
+            missing_add(st->missing, seq, seq);
             stream_remove(st, seq, REMOVED_LOST);
         }
         recount(st);

@@ -32,6 +32,24 @@ static void drop_others(struct stream *st, const struct stream_image *img) {
     drop_range(st, at, UINT64_MAX);
 }
 
+/* Those the record has and nobody found. */
+static void note_missing(struct stream *st, const struct stream_image *img) {
+    struct span runs = img->runs;
+    uint64_t at = img->first_seq, live, dead;
+    if (!st->missing) return;
+    missing_clear(st->missing);
+    must(st->msgs <= img->live);
+    while (st->msgs < img->live && codec_next_run(&runs, &live, &dead)) {
+        for (uint64_t end = at + live; at < end;) {
+            uint64_t next = index_next(&st->index, at, end - 1);
+            if (!next) next = end;
+            missing_add(st->missing, at, next - 1);
+            at = next + 1;
+        }
+        at += dead;
+    }
+}
+
 static void count_bytes(struct stream *st) {
     must(st->recovering);
     st->bytes = 0;
@@ -49,6 +67,7 @@ static void take_state(struct stream *st, const struct stream_image *img) {
     if (!counted) count_bytes(st);
     drop_others(st, img);
     must(st->msgs <= img->live);
+    note_missing(st, img);
     st->last_seq = img->last_seq;
     if (st->msgs == 0) st->first_seq = img->live ? img->last_seq + 1 : img->first_seq;
     st->visible_seq = st->last_seq;
@@ -109,11 +128,15 @@ enum err stream_replay(struct stream *st, const struct stream_put *p) {
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     if (e != ERR_OK) return e;
-    if (!st->blank) st->lost_msgs += p->seq - st->last_seq - 1;
+    if (!st->blank) {
+        st->lost_msgs += p->seq - st->last_seq - 1;
+        missing_add(st->missing, st->last_seq + 1, p->seq - 1);
+    }
     uint32_t id = stream_append(st, p);
     if (st->blank) return ERR_OK;
     if (!st->unsure) stream_limit(st, id);
     if (p->rollup != MR_ROLLUP_NONE) stream_rollup(st, id, p);
+    if (p->rollup == MR_ROLLUP_ALL) missing_remove(st->missing, 1, p->seq - 1);
     return ERR_OK;
 }
 
@@ -131,10 +154,13 @@ static enum err insert_late(struct stream *st, const struct stream_put *p) {
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     if (e != ERR_OK) return e;
-    if (!st->blank && p->seq > st->last_seq)
+    if (!st->blank && p->seq > st->last_seq) {
         st->lost_msgs += p->seq - st->last_seq - 1;
-    else if (!st->blank && st->lost_msgs)
+        missing_add(st->missing, st->last_seq + 1, p->seq - 1);
+    } else if (!st->blank && st->lost_msgs) {
         st->lost_msgs--;
+    }
+    missing_remove(st->missing, p->seq, p->seq);
     if (p->seq > st->last_seq) st->last_seq = p->seq;
     if (p->ts > st->last_ts) st->last_ts = p->ts;
     stream_insert(st, p);
@@ -154,6 +180,7 @@ enum err stream_moved(struct stream *st, const struct stream_put *p) {
 
 void stream_replay_delete(struct stream *st, uint64_t seq) {
     must(st && st->recovering);
+    missing_remove(st->missing, seq, seq);
     if (stream_has(st, seq, false)) stream_remove(st, seq, REMOVED_DELETE);
 }
 
@@ -161,8 +188,10 @@ enum err stream_replay_purge(struct stream *st, struct span record) {
     must(st && st->recovering);
     struct stream_purge p;
     enum err e = codec_read_purge(record, &p);
-    if (e == ERR_OK) stream_purge(st, &p);
-    return e;
+    if (e != ERR_OK) return e;
+    stream_purge(st, &p);
+    if (p.filter.n == 0 && p.below > 0) missing_remove(st->missing, 1, p.below - 1);
+    return ERR_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------ damage,
@@ -173,7 +202,10 @@ void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes) {
     if (seq == 0 || seq >= UINT64_MAX - 1) return;
     if (seq > st->last_seq) {
         if (!st->recovering) return;
-        if (!st->blank) st->lost_msgs += seq - st->last_seq;
+        if (!st->blank) {
+            st->lost_msgs += seq - st->last_seq;
+            missing_add(st->missing, st->last_seq + 1, seq);
+        }
         st->lost_bytes += bytes;
         st->last_seq = seq;
         st->pages.changed = true;
@@ -184,6 +216,7 @@ void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes) {
     if (!e) return;
     st->lost_bytes += stream_entry_size(st, e);
     st->lost_msgs++;
+    missing_add(st->missing, seq, seq);
     stream_remove(st, seq, REMOVED_LOST);
 }
 

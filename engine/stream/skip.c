@@ -39,7 +39,10 @@ enum err stream_replay_skip(struct stream *st, const struct stream_put *p) {
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     if (e != ERR_OK) return e;
-    if (!st->blank) st->lost_msgs += p->seq - st->last_seq - 1;
+    if (!st->blank) {
+        st->lost_msgs += p->seq - st->last_seq - 1;
+        missing_add(st->missing, st->last_seq + 1, p->seq - 1);
+    }
     count(st, p);
     return ERR_OK;
 }
@@ -50,6 +53,7 @@ void stream_replay_released(struct stream *st, struct span record) {
     struct released_run run = {0};
     while (value.n && codec_next_released(&value, &run)) {
         uint64_t seq = run.first;
+        missing_remove(st->missing, run.first, run.last);
         while (seq <= run.last && (seq = stream_seq_next(st, seq, SPAN_EMPTY, false)) != 0 && seq <= run.last)
             stream_replay_delete(st, seq++);
     }

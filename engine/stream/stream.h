@@ -25,6 +25,7 @@
 #include "stream/config.h"
 #include "stream/dedupe.h"
 #include "stream/index.h"
+#include "stream/missing.h"
 #include "stream/page.h"
 #include "stream/subjects.h"
 
@@ -70,6 +71,7 @@ struct stream {
     bool recovering;            /* from stream_init_blank() until stream_recovered() */
     bool ids_alone;             /* copies of messages may lack an id that was logged beside the original */
     bool unsure;                /* recovering: what is known here may be more or less than there was */
+    struct missing *missing;    /* which messages lost_msgs counts, for who asks; or NULL */
     /* Called for each message that goes. Must not change the stream. For REMOVED_PURGE the consumers are told
      * once, by consumer_on_purge(), not one by one. */
     void (*on_removed)(void *ctx, struct stream *st, const struct stream_removed *r);

@@ -4,6 +4,7 @@
 static const char usage[] =
     "\n"
     "Usage: millrace [options]\n"
+    "       millrace fsck DIR                Name what is damaged in a data folder (millrace fsck --help)\n"
     "\n"
     "Server Options:\n"
     "    -a, --addr, --net <host>         Bind to host address (default: 0.0.0.0)\n"
