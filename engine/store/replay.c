@@ -13,7 +13,8 @@
 struct held {
     struct rec rec; /* spans are rebuilt from the sizes */
     uint64_t loc;
-    size_t size; /* of the body that follows */
+    size_t size;     /* of the body that follows */
+    uint64_t damage; /* bytes of a record whose body does not verify: it has its turn among the others */
 };
 
 void replay_init(struct replay *y, struct store *s) {
@@ -56,18 +57,31 @@ static void apply(struct replay *y, const struct rec *r, uint64_t loc) {
 
 /* --- batches --- */
 
+static void bad_body(struct replay *y, uint64_t loc, uint64_t size, const struct rec *r) {
+    struct seg *g = seg_find(y->s, loc_seg(loc));
+    must(size > 0);
+    if (g) report_damage(y->s, g, loc_off(loc), size, r, "a record's body does not verify");
+}
+
+/* Its records never existed; that some are damaged is told all the same. */
 static void batch_drop(struct replay *y) {
+    for (size_t at = 0; at < y->batch_used;) {
+        struct held h;
+        memcpy(&h, y->batch + at, sizeof h);
+        if (h.damage) bad_body(y, h.loc, h.damage, NULL);
+        at += sizeof h + align_up(h.size, _Alignof(struct held));
+    }
     y->batch_used = 0;
     y->batch_seg = 0;
     y->batch_hole = false;
 }
 
-static void batch_hold(struct replay *y, const struct rec *r, uint64_t loc) {
-    must(r->kind == REC_MESSAGE);
+static void batch_hold(struct replay *y, const struct rec *r, uint64_t loc, uint64_t damage) {
+    must(r->kind == REC_MESSAGE || damage);
     size_t body = r->subject.n + r->hdr.n + r->payload.n, at = y->batch_used;
     size_t need = sizeof(struct held) + align_up(body, _Alignof(struct held));
     if (!room(y, &y->batch, &y->batch_cap, at + need)) return;
-    struct held h = {.rec = *r, .loc = loc, .size = body};
+    struct held h = {.rec = *r, .loc = loc, .size = body, .damage = damage};
     uint8_t *to = y->batch + at + sizeof h;
     memcpy(y->batch + at, &h, sizeof h);
     const struct span parts[3] = {r->subject, r->hdr, r->payload};
@@ -93,9 +107,13 @@ static void batch_release(struct replay *y, uint64_t last_seg) {
         memcpy(&h, y->batch + at, sizeof h);
         bool split = rec_split(y->batch + at + sizeof h, h.size, h.rec.subject.n, h.rec.hdr.n, &h.rec);
         must(split);
-        apply(y, &h.rec, h.loc);
+        if (h.damage)
+            bad_body(y, h.loc, h.damage, &h.rec);
+        else
+            apply(y, &h.rec, h.loc);
         at += sizeof h + align_up(h.size, _Alignof(struct held));
     }
+    y->batch_used = 0;
     batch_drop(y);
 }
 
@@ -121,20 +139,27 @@ static void deliver(struct replay *y, const struct rec *r, uint64_t loc) {
     if (y->batch_seg && ((!end && !inside) || begin || r->stream != y->batch_stream))
         batch_over(y, loc_seg(loc));
     if (inside && !end) {
-        batch_hold(y, r, loc);
+        batch_hold(y, r, loc, 0);
         return;
     }
     if (end && y->batch_seg) batch_release(y, loc_seg(loc));
     apply(y, r, loc);
 }
 
-/* A damaged record costs itself only: the others of its batch count when it was the last. A piece of one does
- * not say whether it was. */
-static void batch_end_damaged(struct replay *y, const struct rec *r, uint64_t segno) {
+/* A damaged record costs itself only: the others of its batch count when it was the last, and have their turn
+ * before it when it was not. A piece of one does not say whether it was. */
+static void damaged_record(struct replay *y, const struct rec *r, uint64_t loc, uint64_t size) {
     must(r->payload.n == 0);
+    y->bad++;
+    bool ours = y->batch_seg && r->stream == y->batch_stream && !y->why, piece = r->kind == REC_FRAGMENT;
     bool end = r->kind == REC_MESSAGE && r->flags & REC_F_BATCH_END;
-    if (r->kind == REC_FRAGMENT) replay_hole(y);
-    if (end && y->batch_seg && r->stream == y->batch_stream && !y->why) batch_release(y, segno);
+    bool inside = r->kind == REC_MESSAGE && r->flags & REC_F_BATCH && !(r->flags & REC_F_BATCH_BEGIN);
+    if (ours && end) batch_release(y, loc_seg(loc));
+    if (ours && !end && (inside || piece))
+        batch_hold(y, r, loc, size);
+    else
+        bad_body(y, loc, size, r);
+    if (piece) replay_hole(y);
 }
 
 /* --- fragments --- */
@@ -241,10 +266,8 @@ static void salvage(struct replay *y, const uint8_t *p, size_t from, size_t to, 
             report_damage(y->s, g, off + bad, at - bad, NULL, "records whose headers do not verify");
         if (state == REC_STATE_GOOD)
             replay_record(y, &r, g->segno, off + at);
-        else {
-            batch_end_damaged(y, &r, g->segno);
-            report_damage(y->s, g, off + at, size, &r, "a record's body does not verify");
-        }
+        else
+            damaged_record(y, &r, loc_of(g->segno, off + at), size);
         at += size;
         bad = at;
     }
@@ -254,12 +277,12 @@ static void salvage(struct replay *y, const uint8_t *p, size_t from, size_t to, 
 }
 
 void replay_damaged(struct replay *y, const uint8_t *p, const struct frame_header *h, struct seg *g) {
-    uint64_t before = y->s->stats.damaged;
+    uint64_t before = y->s->stats.damaged, bad = y->bad;
     must(h->size >= FRAME_OVERHEAD);
     must(h->used + FRAME_OVERHEAD <= h->size);
     salvage(y, p, sizeof *h, sizeof *h + h->used, g, h->off, true);
-    if (y->s->stats.damaged == before)
-        report_damage(y->s, g, h->off, sizeof *h, NULL, "a frame's header; its records are whole");
+    if (y->s->stats.damaged == before && y->bad == bad)
+        report_damage(y->s, g, h->off, sizeof *h, &(struct rec){0}, "a frame's header; its records are whole");
 }
 
 void replay_unknown(struct replay *y, const uint8_t *p, size_t n, struct seg *g, uint64_t off) {

@@ -6,6 +6,7 @@
 struct replay {
     struct store *s;
     uint64_t records;
+    uint64_t bad; /* records whose body did not verify */
     /* a run of fragments */
     uint8_t *run;
     size_t run_cap, run_got, run_total;

@@ -32,7 +32,7 @@ struct fixture {
     struct seen *seen;
     size_t seen_len;
     struct store_damage damage[64];
-    size_t damage_len;
+    size_t damage_len, damage_after[64]; /* so many records */
     uint64_t written, durable;
     int failed;
     uint64_t rewrite; /* last asked */
@@ -85,7 +85,10 @@ static inline void fix_apply(void *ctx, const struct rec *r, uint64_t loc) {
 
 static inline void fix_damaged(void *ctx, const struct store_damage *d) {
     struct fixture *f = ctx;
-    if (f->damage_len < 64) f->damage[f->damage_len] = *d;
+    if (f->damage_len < 64) {
+        f->damage[f->damage_len] = *d;
+        f->damage_after[f->damage_len] = f->seen_len;
+    }
     f->damage_len++;
 }
 
