@@ -67,6 +67,7 @@ struct shard_log {
     uint64_t rewrite_segno;   /* asked for by the store; 0 = nothing */
     bool recovering;
     uint64_t damaged; /* counted while recovering */
+    uint64_t unnamed; /* recovery: how many records may have been lost that nobody can name */
     struct checkpoint ck;
 };
 
@@ -103,6 +104,7 @@ struct mr_stream {
     uint32_t head_bytes;
     bool head_renew;  /* the head lies where nothing else is wanted */
     uint64_t id_owed; /* an id was logged for this sequence, and its message was refused */
+    uint64_t unnamed; /* recovery: the log's, when its last sequence was known for sure */
     uint64_t id_seq; /* recovery: the message that brings ... */
     int64_t id_ts;
     uint8_t *id;     /* ... this id, which is not in its headers */

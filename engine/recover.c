@@ -13,6 +13,8 @@
 #include "base/header.h"
 #include "base/must.h"
 
+enum { RECORD_LEAST = 48 }; /* bytes of a message in the log: its header, a subject, padding */
+
 /* --- applying --- */
 
 static struct mr_stream *get_or_make(struct shard_log *l, uint32_t number) {
@@ -51,6 +53,12 @@ static struct stream_put put_of(const struct mr_stream *s, const struct rec *r, 
     };
 }
 
+/* What was lost before this place held none of its last sequences. */
+static void sequence_sure(struct mr_stream *s) {
+    must(s->unnamed <= s->log->unnamed);
+    s->unnamed = s->log->unnamed;
+}
+
 static void dead_record(struct shard_log *l, const struct rec *r, uint64_t loc) {
     must(loc != 0);
     store_dead(l->store, loc, rec_size(r->subject.n, r->hdr.n, r->payload.n));
@@ -60,6 +68,7 @@ static void apply_message(struct shard_log *l, struct mr_stream *s, const struct
     must(s->log == l && !s->deleted);
     struct stream_put p = put_of(s, r, loc);
     enum err e = stream_replay(&s->st, &p);
+    sequence_sure(s);
     if (e) dead_record(l, r, loc);
     if (e && e != ERR_NONE)
         env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: message %llu of stream %u: %s", l->index,
@@ -71,6 +80,7 @@ static void apply_skipped(struct shard_log *l, struct mr_stream *s, const struct
     must(r->flags & REC_F_SKIPPED);
     struct stream_put p = put_of(s, r, loc);
     enum err e = stream_replay_skip(&s->st, &p);
+    sequence_sure(s);
     dead_record(l, r, loc);
     if (e && e != ERR_NONE)
         env_log(l->shard->env, MR_LOG_ERROR, "log-%04x: message %llu of stream %u: %s", l->index,
@@ -108,6 +118,7 @@ static void apply_stream(struct shard_log *l, struct mr_stream *s, const struct 
     } else {
         s->full_segno = segno_of(loc);
         s->dead_segno = UINT64_MAX;
+        sequence_sure(s);
     }
 }
 
@@ -220,6 +231,8 @@ void recover_damaged(struct shard_log *l, const struct store_damage *d) {
     }
     struct mr_stream *s = d->stream && d->seq ? get_or_make(l, d->stream) : NULL;
     if (s) stream_lost(&s->st, d->seq, d->size);
+    if (s) sequence_sure(s);
+    if (d->unnamed && d->segno) l->unnamed += d->size / RECORD_LEAST + 1;
     if (sh->damage_count < DAMAGE_KEPT) sh->damage[sh->damage_count++] = (struct damage){l, *d};
 }
 
@@ -282,11 +295,47 @@ static void drop_older(struct mr_stream *s) {
     mrs_drop(s);
 }
 
+/* Behind the stream's last record there is damage that may have held more of them: so many sequences are not
+ * given out again. Its full record says so from now on, since the damage may be recycled. */
+static void pass_over(struct mr_stream *s) {
+    uint64_t n = s->log->unnamed - s->unnamed;
+    must(s->log->unnamed >= s->unnamed);
+    if (n == 0) return;
+    env_log(s->shard->env, MR_LOG_WARN,
+            "stream \"%.*s\": damage behind sequence %llu may have held more: the next %llu are not given out",
+            (int)s->st.conf.c.name.n, (const char *)s->st.conf.c.name.p, (unsigned long long)s->st.last_seq,
+            (unsigned long long)n);
+    stream_pass_over(&s->st, n);
+    mrs_mark_stale(s);
+}
+
+/* What the index knows of segments that are not there. */
+static void drop_with_segments(struct mr_stream *s) {
+    char name[16];
+    uint64_t first = 0, last = 0, count = 0;
+    if (!store_holes(s->log->store)) return;
+    for (uint64_t seq = 0; (seq = index_next(&s->st.index, seq + 1, UINT64_MAX - 1)) != 0;) {
+        const struct index_entry *x = stream_get(&s->st, seq, false);
+        if (!x || !x->loc || store_segment_file(s->log->store, segno_of(x->loc), name)) continue;
+        stream_lost(&s->st, seq, x->size & ~INDEX_HAS_HDR);
+        if (!first) first = seq;
+        last = seq;
+        count++;
+    }
+    if (!count) return;
+    env_log(s->shard->env, MR_LOG_ERROR,
+            "stream \"%.*s\": %llu messages, of sequences %llu to %llu, are lost with their segments",
+            (int)s->st.conf.c.name.n, (const char *)s->st.conf.c.name.p, (unsigned long long)count,
+            (unsigned long long)first, (unsigned long long)last);
+}
+
 static enum err finish_stream(struct mr_stream *s, int64_t now) {
     must(s->st.recovering && !s->st.blank);
     must(s->log && !s->log->recovering);
     free(s->id);
     s->id = NULL;
+    pass_over(s);
+    drop_with_segments(s);
     struct span name = span_of_bytes(s->st.conf.c.name);
     struct mr_stream *older = map_str_get(&s->shard->names, name);
     if (older) drop_older(older);

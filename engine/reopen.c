@@ -225,6 +225,7 @@ void reopen_reset(struct shard_log *l) {
     forget_damage(l);
     l->next_stream = 1;
     l->gone = false;
+    l->unnamed = 0;
     l->directory_segno = 0;
     checkpoint_deinit(&l->ck);
     checkpoint_init(&l->ck);

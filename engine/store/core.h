@@ -69,7 +69,8 @@ struct seg {
     uint64_t first_frame; /* recovery: what the header says */
     uint64_t held;        /* recovery: bytes of the file, which may be fewer than the header says */
     bool ended;           /* recovery: its FRAME_LAST was found; behind it nothing counts */
-    int16_t repair;   /* recovery: the other copy of the header is bad; this one is good. -1: both are good */
+    int16_t repair;   /* recovery: the other copy of the header is to be mended from this one; -1: neither */
+    bool half_headed; /* recovery: one copy of the header does not verify */
     uint64_t end;     /* behind the last frame placed */
     uint64_t on_disk; /* behind the last frame of the contiguous written prefix */
     uint64_t last_no; /* the last frame placed */
@@ -250,6 +251,7 @@ struct store {
     struct loader loader;
     struct ghost *ghosts; /* recovery only */
     size_t ghosts_len;
+    bool holes;           /* segments with messages that are wanted are not there */
     bool keeps_missing; /* recovery: a record to be kept lies nowhere */
 
     uint64_t rewrite_asked, rewrite_done_at; /* segment number; frame that must be durable, 0: still asked */
@@ -323,6 +325,7 @@ void reader_deinit(struct store *s);
 void reader_settle(struct store *s); /* once a tick */
 /* The record as it lies in the write buffer, a fragment as a fragment; false: it is not there. */
 bool store_buffered(struct store *s, uint64_t loc, struct rec *out, uint32_t *length);
+/* r: the record; NULL: nobody knows which were there; of stream 0: none were. */
 void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, const struct rec *r,
                    const char *what);
 enum err cache_init(struct store *s) MUST_USE;

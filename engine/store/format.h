@@ -12,8 +12,8 @@
  * SEGMENT    a preallocated file of `size` bytes. Bytes 0 and 4096 hold the same struct seg_header; frames
  *            begin at 8192. The segment number orders the segments of a log and is never reused. The epoch
  *            is random, new at each use of the file, and seeds every checksum in it, so that bytes of an
- *            earlier use never validate. The newest valid header of the two counts; a segment whose headers
- *            are both bad is quarantined.
+ *            earlier use never validate. The newest valid header of the two counts, or, when they differ,
+ *            the one whose epoch the first frame has; a segment whose headers are both bad is quarantined.
  *
  * FRAME      one commit. Aligned to `block` bytes (the device's physical block, at least 512, 4096 when
  *            unknown), padded with zeros, never rewritten. struct frame_header stands at its start and again

@@ -74,9 +74,10 @@ void inspect_slot(struct store *s, unsigned slot, const uint8_t *p, size_t n) {
          "a place where a checkpoint is named; the other one, or the whole log, stands in");
 }
 
+/* Without frames it may be a stop between the two, which is no damage. */
 static void inspect_header(struct store *s, const struct seg *g) {
     must(g->segno > 0);
-    if (g->repair < 0) return;
+    if (!g->half_headed || !g->last_no) return;
     uint64_t bad = SEG_HEADER_COPY - (uint64_t)g->repair * SEG_HEADER_COPY;
     tell(s, g, bad, sizeof(struct seg_header), "one of two copies of a segment's header");
 }

@@ -51,7 +51,7 @@ void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, 
         return; /* out of memory: say it later */
     g->damaged = true;
     s->stats.damaged++;
-    struct store_damage d = {.segno = g->segno, .off = off, .size = size, .what = what};
+    struct store_damage d = {.segno = g->segno, .off = off, .size = size, .what = what, .unnamed = !r};
     if (r) d.kind = r->kind, d.stream = r->stream, d.seq = r->seq;
     seg_name(g, d.file);
     log_line(&s->log, LOG_ERROR,

@@ -64,18 +64,30 @@ static void quarantine(struct recovery *r, struct seg *g) {
         .off = 0, .size = g->size, .what = "a segment whose headers are both damaged; set aside"};
     memcpy(d.file, name, sizeof d.file);
     if (s->cfg.read_only) {
-        r->set_aside = true;
         inspect_headless(s, g);
         return;
     }
     log_line(&s->log, LOG_ERROR, "log %04x: %s: both headers are damaged; renamed to %s", s->cfg.log, name,
              bad);
     s->stats.damaged++;
-    r->set_aside = true;
     if (io_file_rename(s->io, s->dirfd, name, bad))
         log_line(&s->log, LOG_ERROR, "log %04x: %s cannot be renamed", s->cfg.log, name);
     if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
     seg_discard(s, g);
+}
+
+static bool begins_with(struct window *w, struct seg *g, const struct seg_header *h) {
+    struct frame_header f;
+    const uint8_t *p = window_at(w, g, SEG_HEADERS_BYTES, sizeof f);
+    return p && frame_head(p, h->epoch, &f) && f.off == SEG_HEADERS_BYTES;
+}
+
+/* Both copies are good. If they differ, a stop came between them: the newer one counts, unless frames of the
+ * older one lie there. Then nothing was written since, or a block of another file took the place of a copy. */
+static bool choose_first(struct window *w, struct seg *g, const struct seg_header *a, const struct seg_header *b) {
+    if (a->epoch == b->epoch || g->size < SEG_HEADERS_BYTES + sizeof(struct frame_header)) return a->segno >= b->segno;
+    bool first = begins_with(w, g, a), second = begins_with(w, g, b);
+    return first != second ? first : a->segno >= b->segno;
 }
 
 static enum err load(struct recovery *r, uint32_t file) {
@@ -93,13 +105,14 @@ static enum err load(struct recovery *r, uint32_t file) {
     bool blank = true;
     bool first = g->size >= SEG_HEADER_COPY && header_copy(&r->win, g, 0, &a, &blank);
     bool second = g->size >= SEG_HEADERS_BYTES && header_copy(&r->win, g, SEG_HEADER_COPY, &b, &blank);
-    r->win.g = NULL;
     if (r->win.why)
         e = r->win.why;
     else if (first || second) {
-        bool use_first = first && (!second || a.segno >= b.segno);
+        bool use_first = first && (!second || choose_first(&r->win, g, &a, &b));
         if (!first || !second || a.segno != b.segno) g->repair = !use_first;
-        e = adopt(s, g, use_first ? &a : &b);
+        g->half_headed = !first || !second;
+        e = r->win.why ? r->win.why : adopt(s, g, use_first ? &a : &b);
+        r->win.g = NULL;
     } else if (!blank) {
         quarantine(r, g);
         return ERR_OK;
@@ -110,6 +123,9 @@ static enum err load(struct recovery *r, uint32_t file) {
             seg_discard(s, g);
         return ERR_OK;
     } else { /* a stop while it was being made, or taken back by a recovery */
+        if (g->size > 0 && g->size < SEG_HEADERS_BYTES)
+            log_line(&s->log, LOG_ERROR, "log %04x: %08x.seg is cut off within its headers: what it held is lost",
+                     s->cfg.log, file);
         g->unwritten = true;
         g->size -= g->size % SEG_SIZE_STEP;
         e = io_file_sync(s->io, g->fd); /* its old header may still lie below what was read */
@@ -437,10 +453,21 @@ static void walk_segment(struct recovery *r, size_t i) {
     }
 }
 
+/* The log ends where someone cut a file off, in the middle of a frame: what is left of it counts. */
+static bool cut_short(struct recovery *r) {
+    struct frame_header h;
+    if (r->known >= r->next || !r->stops_len) return false;
+    const struct stop *t = &r->stops[0]; /* in those behind it are no frames */
+    struct seg *g = r->s->segs[t->seg];
+    return g->held < g->size && t->off < g->held && scan_head(&r->win, g, t->off, &h) && h.frame_no == r->next &&
+           t->off + h.size > g->held;
+}
+
 /* Nothing more is there, but a slot of the root file says that frames behind the last whole one were durable.
  */
 static void close_end(struct recovery *r) {
     must(r->stops_len <= STOPS_MAX);
+    if (!r->at_end && cut_short(r)) r->known = r->next;
     if (r->at_end || r->known < r->next) return;
     salvage_stops(r, r->known, false);
     r->next = r->known + 1;
@@ -469,17 +496,18 @@ static enum err walk(struct recovery *r) {
 static enum err walk_from_root(struct recovery *r, bool *done) {
     struct store *s = r->s;
     must(!*done);
-    if (s->cfg.full_scan || r->set_aside || !s->owner.load) return ERR_OK;
+    if (s->cfg.full_scan || !s->owner.load) return ERR_OK;
     for (size_t i = 0; i < r->roots_len; i++) {
         const struct root_slot *t = &r->roots[i];
         enum err e = root_take(r, t);
         bool taken = !e;
         if (taken) e = walk(r);
-        *done = taken && !e && !root_missing(s);
+        *done = taken && !e;
+        if (*done) root_tell_missing(s);
         if (*done) s->stats.opened_by = i ? STORE_BY_OTHER_ROOT : STORE_BY_ROOT;
         if (*done || (taken && e) || e == ERR_NOMEM) return e;
         log_line(&s->log, LOG_ERROR, "log %04x: checkpoint %llu cannot be used: %s", s->cfg.log,
-                 (unsigned long long)t->counter, e ? err_text(e) : "segments are missing");
+                 (unsigned long long)t->counter, err_text(e));
         root_undo(r);
     }
     if (r->roots_len) log_line(&s->log, LOG_ERROR, "log %04x: reading the whole log", s->cfg.log);

@@ -34,7 +34,6 @@ struct recovery {
     size_t roots_len;
     size_t start_seg; /* where reading begins; start_off 0: at its beginning */
     uint64_t start_off;
-    bool set_aside; /* a segment was: what it held nobody knows */
 };
 
 /* --- reroot.c --- */
@@ -42,8 +41,8 @@ enum err roots_read(struct recovery *r) MUST_USE;
 /* Takes a checkpoint over. ERR_NOMEM is final; any other error: undo, and try something older. */
 enum err root_take(struct recovery *r, const struct root_slot *slot) MUST_USE;
 void root_undo(struct recovery *r);
-/* The log is read: does the checkpoint count on segments that are not there? */
-bool root_missing(const struct store *s);
+/* The log is read: tells of segments that the checkpoint counts on and that are not there. */
+void root_tell_missing(struct store *s);
 bool ghost_dead(struct store *s, uint64_t segno, size_t bytes);
 /* Decided: slots that were passed over are made blank. */
 enum err roots_settle(struct recovery *r) MUST_USE;

@@ -4,7 +4,8 @@
  *
  * A root is passed over when anything it names does not read or cannot be: its own record, a page the owner
  * needs at once, a segment whose pages it keeps. A segment with messages may be gone, because they died since
- * and it was recycled: that shows only when the log behind the cut was read (root_missing). */
+ * and it was recycled: that shows only when the log behind the cut was read. Messages of one that is gone for
+ * no such reason are lost, and no reason to pass over the root. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,12 +197,25 @@ void root_undo(struct recovery *r) {
     s->owner.reset(s->owner.ctx);
 }
 
-bool root_missing(const struct store *s) {
+/* What lay there is lost, and reading the log from its beginning would not find it, but lose the state of the
+ * rest: full records may have lain there, too. */
+void root_tell_missing(struct store *s) {
+    must(!s->opened);
+    must(!s->holes);
     for (size_t i = 0; i < s->ghosts_len; i++) {
-        if (s->ghosts[i].live) return true;
+        const struct ghost *g = &s->ghosts[i];
+        struct store_damage d = {
+            .segno = g->segno, .size = g->live, .what = "a segment that is not there, with messages"};
+        if (!g->live) continue;
+        s->holes = true;
+        s->stats.damaged++;
+        log_line(&s->log, LOG_ERROR, "log %04x: segment %llu is not there; %llu bytes of messages are lost",
+                 s->cfg.log, (unsigned long long)g->segno, (unsigned long long)g->live);
+        if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
     }
-    return false;
 }
+
+bool store_holes(const struct store *s) { return s->holes; }
 
 bool ghost_dead(struct store *s, uint64_t segno, size_t bytes) {
     must(!s->opened);

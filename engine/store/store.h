@@ -36,6 +36,7 @@ struct store_damage {
     uint8_t kind; /* of record */
     uint64_t seq;
     char file[16];    /* in the log's folder */
+    bool unnamed;     /* there may have been records that nobody can name */
     const char *what; /* static */
 };
 
@@ -161,6 +162,8 @@ void store_dead(struct store *s, uint64_t loc, size_t bytes);
 void store_rewritten(struct store *s, uint64_t segno);
 /* The lowest number of a segment that may hold records: nothing older is left in the log. */
 uint64_t store_first_segno(const struct store *s);
+/* Are messages lost together with the segments they lay in? Their segments have no file. */
+bool store_holes(const struct store *s);
 /* The name of the file that holds a segment; false: there is none. */
 bool store_segment_file(const struct store *s, uint64_t segno, char name[16]);
 

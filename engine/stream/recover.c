@@ -220,6 +220,14 @@ void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes) {
     stream_remove(st, seq, REMOVED_LOST);
 }
 
+void stream_pass_over(struct stream *st, uint64_t n) {
+    must(st && st->recovering && !st->blank);
+    if (n > MR_FIRST_SEQ_MAX || st->last_seq > MR_FIRST_SEQ_MAX) return;
+    st->last_seq += n;
+    st->pages.changed = true;
+    if (st->msgs == 0) st->first_seq = st->last_seq + 1;
+}
+
 enum err stream_recovered(struct stream *st, int64_t now) {
     must(st && !st->blank);
     stream_settle_lost(st);

@@ -201,6 +201,8 @@ void stream_replay_released(struct stream *st, struct span record);
 /* A record of this stream is damaged: the message is gone, its sequence stays used. bytes: what is known of
  * its size. */
 void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes);
+/* The next n sequences may have been given out: they are not given out again. */
+void stream_pass_over(struct stream *st, uint64_t n);
 /* The log ends here (ERR_NOMEM: ids were forgotten): everything is visible, ids older than the window are
  * forgotten. Ages are stream_expire()'s business. */
 enum err stream_recovered(struct stream *st, int64_t now) MUST_USE;
