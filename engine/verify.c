@@ -113,7 +113,8 @@ static enum mr_status look(struct verifier *v) {
     return status_of(e);
 }
 
-static enum mr_status verify(const struct mr_verify_config *cfg, struct io *io, struct mr_verify_result *out) {
+static enum mr_status verify(const struct mr_verify_config *cfg, struct io *io,
+                             struct mr_verify_result *out) {
     struct verifier v = {.cfg = cfg, .out = out};
     const struct mr_env_config ec = {.size = sizeof ec,
                                      .path = cfg->path,
@@ -129,7 +130,8 @@ static enum mr_status verify(const struct mr_verify_config *cfg, struct io *io, 
     return s;
 }
 
-enum mr_status verify_with(const struct mr_verify_config *cfg, struct io *io, struct mr_verify_result *result) {
+enum mr_status verify_with(const struct mr_verify_config *cfg, struct io *io,
+                           struct mr_verify_result *result) {
     struct mr_verify_config c = {0};
     struct mr_verify_result out = {.size = sizeof out};
     if (!cfg || cfg->size < offsetof(struct mr_verify_config, index_bytes) || !cfg->path) return MR_INVAL;

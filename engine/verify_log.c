@@ -105,7 +105,8 @@ static void tick_off(struct log_check *c, const struct rec *r, uint64_t loc) {
 
 static void note_copy(struct log_check *c, const struct rec *r) {
     uint64_t who = 0;
-    for (size_t i = 0; r->kind == REC_CONSUMER && i < r->subject.n; i++) who = mix64(who ^ r->subject.p[i]) | 1;
+    for (size_t i = 0; r->kind == REC_CONSUMER && i < r->subject.n; i++)
+        who = mix64(who ^ r->subject.p[i]) | 1;
     uint64_t key = key_of(r->stream, who), config = codec_config_hash(r->payload);
     struct copies *k = map_u64_get(&c->copies, key);
     if (!k) {
@@ -177,8 +178,8 @@ static bool was_named(const struct log_check *c, const struct mr_stream *s, uint
     return map_u64_get(&c->named, key_of(s->number, seq)) != NULL;
 }
 
-static void tell_lost(struct log_check *c, const struct mr_stream *s, uint64_t from, uint64_t to, uint64_t loc,
-                      const char *cause) {
+static void tell_lost(struct log_check *c, const struct mr_stream *s, uint64_t from, uint64_t to,
+                      uint64_t loc, const char *cause) {
     char name[16];
     must(from > 0 && from <= to);
     c->v->out->lost_messages += to - from + 1;
@@ -225,9 +226,9 @@ static uint64_t read_chunk(struct log_check *c, struct mr_stream *s, uint64_t fr
         good += same;
         if (same) continue;
         tell_lost(c, s, seq, seq, x.loc,
-                  !e                ? "the index names a place where another record lies"
-                  : e == ERR_NONE   ? "the index names a segment that is not there"
-                  : e == ERR_NOMEM  ? "out of memory while it was read"
+                  !e                 ? "the index names a place where another record lies"
+                  : e == ERR_NONE    ? "the index names a segment that is not there"
+                  : e == ERR_NOMEM   ? "out of memory while it was read"
                   : e == ERR_CORRUPT ? "the record does not verify"
                                      : "the record cannot be read");
         if (seq == to) break;
@@ -276,8 +277,9 @@ static void check_blank(struct log_check *c, const struct mr_stream *s) {
                                 .seq = s->st.first_seq,
                                 .seq_last = s->st.last_seq,
                                 .lost = true,
-                                .cause = "no copy of the stream's configuration can be read: its messages are not "
-                                         "served, and stay on disk"});
+                                .cause =
+                                    "no copy of the stream's configuration can be read: its messages are not "
+                                    "served, and stay on disk"});
 }
 
 static void check_stream(struct log_check *c, struct mr_stream *s) {
@@ -330,8 +332,9 @@ static enum err open_log(struct log_check *c) {
     if (ss.roots_passed)
         tell(c, (struct mr_finding){.found = MR_FOUND_DAMAGE,
                                     .file = file_name(c, "root"),
-                                    .cause = "the newest checkpoint cannot be used; an older one or the whole log "
-                                             "stands in"});
+                                    .cause =
+                                        "the newest checkpoint cannot be used; an older one or the whole log "
+                                        "stands in"});
     return ERR_OK;
 }
 
@@ -345,8 +348,7 @@ static enum err read_log(struct log_check *c) {
     snprintf(path, sizeof path, "%s/%s", env->path, name);
     struct store_config cfg = {.path = path, .log = c->log, .full_scan = true, .read_only = true};
     memcpy(cfg.uuid, env->uuid, sizeof cfg.uuid);
-    struct store_owner owner = {
-        .ctx = c, .apply = on_record, .damaged = on_damaged, .progress = on_progress};
+    struct store_owner owner = {.ctx = c, .apply = on_record, .damaged = on_damaged, .progress = on_progress};
     enum err e = store_open(&s, &cfg, env->io, &owner);
     if (e == ERR_NOMEM) return e;
     if (e) {

@@ -1,5 +1,5 @@
-/* locks.c - who holds the lock on a file: the kernel tells in /proc/locks, by device and inode. For a message to
- * people only: a process in another namespace, or a missing /proc, is "unknown". */
+/* locks.c - who holds the lock on a file: the kernel tells in /proc/locks, by device and inode. For a message
+ * to people only: a process in another namespace, or a missing /proc, is "unknown". */
 #include "io/io.h"
 
 #include <stdio.h>

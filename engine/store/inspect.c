@@ -1,5 +1,5 @@
-/* inspect.c - a log opened to be looked at (store_config.read_only). recover.c reads and decides as ever; what
- * it would then mend, set aside or close is told to owner.damaged instead, and nothing on disk changes.
+/* inspect.c - a log opened to be looked at (store_config.read_only). recover.c reads and decides as ever;
+ * what it would then mend, set aside or close is told to owner.damaged instead, and nothing on disk changes.
  *
  * Happy path: nothing is told. What makes an ordinary opening fail - a segment of another store or of a later
  * format, two files that are the same segment - is told too, and the others are read. The log that results
@@ -40,12 +40,11 @@ enum err inspect_refused(struct store *s, struct seg *g, enum err why) {
         seg_discard(s, g);
         return why;
     }
-    const char *what = why == ERR_FOREIGN  ? "a segment of another store or log"
-                       : why == ERR_FORMAT ? "a segment of another format version"
-                       : why == ERR_IO     ? "a segment whose headers cannot be read"
-                       : seg_find(s, g->segno)
-                           ? "a second file with the same segment"
-                           : "a segment whose header holds what cannot be";
+    const char *what = why == ERR_FOREIGN      ? "a segment of another store or log"
+                       : why == ERR_FORMAT     ? "a segment of another format version"
+                       : why == ERR_IO         ? "a segment whose headers cannot be read"
+                       : seg_find(s, g->segno) ? "a second file with the same segment"
+                                               : "a segment whose header holds what cannot be";
     s->refused_open = true;
     g->segno = 0; /* of no segment that is read */
     tell(s, g, 0, SEG_HEADERS_BYTES, what);

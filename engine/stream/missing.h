@@ -1,5 +1,5 @@
-/* missing.h - which sequences of a stream should be there and were not found, as ranges: kept while a store is
- * verified, otherwise nobody asks (all functions take NULL). Bounded; what has no room is said by `more`.
+/* missing.h - which sequences of a stream should be there and were not found, as ranges: kept while a store
+ * is verified, otherwise nobody asks (all functions take NULL). Bounded; what has no room is said by `more`.
  */
 #pragma once
 #include <stdbool.h>

@@ -1,8 +1,9 @@
 /* fsck.c - mr_verify() for people and scripts: one line a finding on standard output, then one line that sums
  * up. With --json each line is an object. On a terminal a progress line is kept on standard error.
  *
- * Happy path: no finding, "clean", exit status 0. Findings above --max are counted, not printed. What can fail:
- * the command line, and what keeps the folder from being checked: exit status 2, and why on standard error. */
+ * Happy path: no finding, "clean", exit status 0. Findings above --max are counted, not printed. What can
+ * fail: the command line, and what keeps the folder from being checked: exit status 2, and why on standard
+ * error. */
 #include "shard/fsck.h"
 
 #include <errno.h>
@@ -30,7 +31,8 @@ static const char usage[] =
     "\n"
     "Usage: millrace fsck [options] DIR\n"
     "\n"
-    "Reads everything in the data folder DIR of a server that is stopped, and names each damaged place and each\n"
+    "Reads everything in the data folder DIR of a server that is stopped, and names each damaged place and "
+    "each\n"
     "message that cannot be read. Changes nothing, also when the server would refuse to start on it.\n"
     "\n"
     "    --json       One JSON object a line: findings, then a summary\n"
@@ -210,11 +212,12 @@ static void sum_up(const struct fsck *f, const struct mr_verify_result *r, bool 
     }
     if (f->left) printf("and %lu more\n", f->left);
     if (r->refused) printf("the server would refuse to start on this folder\n");
-    printf("%s: %s: %llu damaged places (%llu bytes), %llu messages lost; read %llu logs, %llu segments, %llu "
-           "MiB, %llu records; good: %llu streams, %llu consumers, %llu messages\n",
-           f->path, clean ? "clean" : "DAMAGED", ULL(r->damaged_places), ULL(r->damaged_bytes),
-           ULL(r->lost_messages), ULL(r->logs), ULL(r->segments), ULL(r->bytes >> 20), ULL(r->records),
-           ULL(r->streams), ULL(r->consumers), ULL(r->messages));
+    printf(
+        "%s: %s: %llu damaged places (%llu bytes), %llu messages lost; read %llu logs, %llu segments, %llu "
+        "MiB, %llu records; good: %llu streams, %llu consumers, %llu messages\n",
+        f->path, clean ? "clean" : "DAMAGED", ULL(r->damaged_places), ULL(r->damaged_bytes),
+        ULL(r->lost_messages), ULL(r->logs), ULL(r->segments), ULL(r->bytes >> 20), ULL(r->records),
+        ULL(r->streams), ULL(r->consumers), ULL(r->messages));
 }
 
 /* --- all of it --- */

@@ -1,5 +1,5 @@
-/* test_engine_damage.c - folders opened with damage in them: what was not hit stays, and no sequence is given out twice
- * because nobody could read what it was given to. Small segments, real files. */
+/* test_engine_damage.c - folders opened with damage in them: what was not hit stays, and no sequence is given
+ * out twice because nobody could read what it was given to. Small segments, real files. */
 #include "engine_world.h"
 
 #include <dirent.h>
@@ -61,8 +61,8 @@ static uint64_t last_seq(struct mr_stream *s) {
     return st.last_seq;
 }
 
-/* The header of a stream's last message is unreadable: nobody knows whose it was. Its sequence is not given out again, not
- * after another start either. A stream that goes on behind the damage has no gap. */
+/* The header of a stream's last message is unreadable: nobody knows whose it was. Its sequence is not given
+ * out again, not after another start either. A stream that goes on behind the damage has no gap. */
 static void a_sequence_is_not_given_out_twice(void) {
     world_small();
     struct mr_stream *quiet = stream_new("quiet"), *busy = stream_new("busy");
@@ -134,8 +134,9 @@ static void a_cut_frame_keeps_what_is_left(void) {
     world_close();
 }
 
-/* A segment is gone as a whole, and with it every record that says what the streams are; the checkpoint knows, and what
- * lies in other segments is served. how 0: headers damaged, 1: cut off in them, 2: deleted. */
+/* A segment is gone as a whole, and with it every record that says what the streams are; the checkpoint
+ * knows, and what lies in other segments is served. how 0: headers damaged, 1: cut off in them, 2: deleted.
+ */
 static void a_segment_is_gone(void) {
     static char text[4000];
     memset(text, 'y', sizeof text - 1);
@@ -207,5 +208,6 @@ static void headers_change_places(void) {
     }
 }
 
-CHECK_MAIN(CASE(headers_change_places), CASE(a_sequence_is_not_given_out_twice), CASE(a_frame_header_costs_no_sequence),
-           CASE(a_cut_frame_keeps_what_is_left), CASE(a_segment_is_gone))
+CHECK_MAIN(CASE(headers_change_places), CASE(a_sequence_is_not_given_out_twice),
+           CASE(a_frame_header_costs_no_sequence), CASE(a_cut_frame_keeps_what_is_left),
+           CASE(a_segment_is_gone))

@@ -1,5 +1,5 @@
-/* test_verify.c - folders looked at without opening them: what is whole is found whole, each kind of damage is named
- * where it is and by what it costs, and nothing is ever changed. Small segments, real files. */
+/* test_verify.c - folders looked at without opening them: what is whole is found whole, each kind of damage
+ * is named where it is and by what it costs, and nothing is ever changed. Small segments, real files. */
 #include "engine_world.h"
 
 #include <dirent.h>
@@ -25,12 +25,13 @@ static void on_found(void *ctx, const struct mr_finding *f) {
     struct seen_finding *s = &seen[seen_count++];
     s->f = *f;
     snprintf(s->file, sizeof s->file, "%s", f->file ? f->file : "");
-    snprintf(s->stream, sizeof s->stream, "%.*s", (int)f->stream.n, f->stream.n ? (const char *)f->stream.p : "");
+    snprintf(s->stream, sizeof s->stream, "%.*s", (int)f->stream.n,
+             f->stream.n ? (const char *)f->stream.p : "");
     snprintf(s->record, sizeof s->record, "%s", f->record ? f->record : "");
     snprintf(s->cause, sizeof s->cause, "%s", f->cause);
     if (getenv("SHOW_LOG"))
-        fprintf(stderr, "found %d: %s at %llu, %llu bytes, %s \"%s\" %llu..%llu lost %d: %s\n", f->found, s->file,
-                (unsigned long long)f->offset, (unsigned long long)f->length, s->record, s->stream,
+        fprintf(stderr, "found %d: %s at %llu, %llu bytes, %s \"%s\" %llu..%llu lost %d: %s\n", f->found,
+                s->file, (unsigned long long)f->offset, (unsigned long long)f->length, s->record, s->stream,
                 (unsigned long long)f->seq, (unsigned long long)f->seq_last, f->lost, f->cause);
 }
 
@@ -116,7 +117,8 @@ static uint64_t place_of(const char *text, bool last) {
     CHECK_EQ(stat(path, &st), 0);
     uint8_t *p = malloc((size_t)st.st_size), *at = NULL;
     read_file(path, p, (size_t)st.st_size);
-    for (uint8_t *from = p, *hit; (hit = memmem(from, (size_t)(p + st.st_size - from), text, strlen(text)));) {
+    for (uint8_t *from = p, *hit;
+         (hit = memmem(from, (size_t)(p + st.st_size - from), text, strlen(text)));) {
         at = hit;
         from = hit + 1;
         if (!last) break;
@@ -139,7 +141,8 @@ static void checkpoint(void) {
     CHECK_EQ(st.checkpoints, before + 1);
 }
 
-/* Stream S: messages "message <n>", n from 1 to 20, the fifth deleted; a consumer; stream T with one message. */
+/* Stream S: messages "message <n>", n from 1 to 20, the fifth deleted; a consumer; stream T with one message.
+ */
 static void make(bool with_checkpoint) {
     char text[32];
     w.cfg.segment_bytes = 1 << 20;
@@ -414,4 +417,5 @@ static void many_logs(void) {
 
 CHECK_MAIN(CASE(whole), CASE(bit_in_a_payload), CASE(bit_in_a_header), CASE(bit_in_what_was_deleted),
            CASE(bit_in_a_segment_header), CASE(identity), CASE(roots), CASE(pages), CASE(cut_off),
-           CASE(refused_segments), CASE(not_checked), CASE(other_version), CASE(configuration_twice), CASE(many_logs))
+           CASE(refused_segments), CASE(not_checked), CASE(other_version), CASE(configuration_twice),
+           CASE(many_logs))
