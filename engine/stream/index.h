@@ -88,8 +88,6 @@ void index_set(struct index *x, uint64_t seq, const struct index_entry *e);
 void index_move(struct index *x, uint64_t seq, uint64_t loc);
 /* Removes an entry; it must be there. */
 void index_clear(struct index *x, uint64_t seq);
-/* Is the message's entry in memory? If not it is read in the background, if the owner can. */
-bool index_want(const struct index *x, uint64_t seq);
 size_t index_memory(const struct index *x); /* bytes held */
 
 /* --- index_search.c; none of these needs entries but find and seq_at --- */

@@ -163,14 +163,6 @@ struct index_data *page_fetch(struct stream *st, struct index_page *p) {
     return p->data;
 }
 
-bool index_want(const struct index *x, uint64_t seq) {
-    must(x);
-    const struct index_page *p = index_page_of(x, seq / INDEX_PAGE);
-    if (!p || p->data) return true;
-    want(x->owner, p->number);
-    return false;
-}
-
 /* ------------------------------------------------------------------------------------------------ lost
  * messages */
 

@@ -299,7 +299,6 @@ static void ask(void) {
     uint64_t seq = any_seq();
     char name[64];
     if (!seq) return;
-    index_want(&w.st->index, seq);
     const struct index_entry *e = stream_get(w.st, seq, false);
     CHECK(e && e->loc);
     int64_t ts = e->ts;
