@@ -1,7 +1,8 @@
 /* reopen.c - how long a large store takes to be there again: libmillrace alone, no server.
  *
  *     bench-reopen FOLDER fill MESSAGES SUBJECTS   messages of 128 bytes in one stream, then kill -9 of
- * itself bench-reopen FOLDER streams COUNT            COUNT streams, a message in each, then the same
+ * itself
+ *     bench-reopen FOLDER streams COUNT            COUNT streams, a message in each, then the same
  *     bench-reopen FOLDER stop                     opens and stops in order
  *     bench-reopen FOLDER open [scan]              opens; scan: without checkpoints. Says how long until the
  * first message was read, until a message was stored, and the memory
