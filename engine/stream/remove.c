@@ -13,13 +13,16 @@ static void limit_subject(struct stream *st, uint32_t id) {
     int64_t max = st->conf.c.max_msgs_per_subject;
     if (max <= 0) return;
     const struct subject *s = subjects_at(&st->subjects, id);
-    for (uint64_t first; s->count > (uint64_t)max && (first = stream_first_same(st, id)) != 0;)
+    for (uint64_t first; s->count > (uint64_t)max && (first = stream_first_same(st, id)) != 0;) {
         stream_remove(st, first, REMOVED_LIMIT);
+        if (st->pages.lost) stream_settle_lost(st);
+    }
 }
 
 void stream_limit(struct stream *st, uint32_t subject) {
     must(st && !st->blank);
     const struct mr_stream_config *c = &st->conf.c;
+    if (st->pages.lost) stream_settle_lost(st); /* what subjects say of lost messages does not hold */
     if (subject != SUBJECT_NONE) limit_subject(st, subject);
     if (c->discard != MR_DISCARD_OLD) return;
     while (c->max_msgs > 0 && st->msgs > (uint64_t)c->max_msgs)
@@ -142,6 +145,9 @@ static uint64_t purge_subject(struct stream *st, uint32_t id, uint64_t below) {
         if (seq == 0 || seq >= below) break;
         stream_remove(st, seq, REMOVED_PURGE);
         n++;
+        if (!st->pages.lost) continue;
+        stream_settle_lost(st); /* the subject may be gone with it */
+        break;
     }
     return n;
 }
@@ -178,6 +184,7 @@ static uint64_t purge_all(struct stream *st, uint64_t below) {
 uint64_t stream_purge(struct stream *st, const struct stream_purge *p) {
     must(st && p);
     must(p->below > 0);
+    if (st->pages.lost) stream_settle_lost(st);
     if (is_all(p->filter)) return purge_all(st, p->below);
     uint64_t n = 0;
     uint32_t id = SUBJECT_NONE;
@@ -194,6 +201,7 @@ uint64_t stream_purge(struct stream *st, const struct stream_purge *p) {
 void stream_rollup(struct stream *st, uint32_t id, const struct stream_put *p) {
     must(p->rollup != MR_ROLLUP_NONE);
     must(st->msgs > 0);
+    if (st->pages.lost) stream_settle_lost(st);
     if (p->rollup == MR_ROLLUP_ALL)
         purge_all(st, st->last_seq);
     else if (!index_has(&st->index, st->last_seq))
