@@ -9,7 +9,8 @@
 #include "load/shape_stream.h"
 
 enum { ENOUGH = 5 };
-static const uint64_t long_ns = 5 * NS_PER_S; /* slow requests are measured for so long, ENOUGH of them at least */
+static const uint64_t long_ns =
+    5 * NS_PER_S; /* slow requests are measured for so long, ENOUGH of them at least */
 static const char rare[] = "the only one of its subject";
 
 struct creates {
@@ -129,9 +130,7 @@ static bool make_consumer(struct creates *c, uint32_t i) {
 }
 
 /* One more message behind all others, under a subject of its own. */
-static bool put_rare(struct creates *c) {
-    return api_request(&c->api, "mrb.0.rare", rare);
-}
+static bool put_rare(struct creates *c) { return api_request(&c->api, "mrb.0.rare", rare); }
 
 void run_create_consumers(const struct work *w, const struct target *t, const struct run_control *control,
                           struct outcome *outs) {
@@ -149,9 +148,11 @@ void run_create_consumers(const struct work *w, const struct target *t, const st
         if (control->progress) control->progress(control->ctx, (c.kind + 1.0) / CREATE_KINDS, 0);
     }
     if (ok && !t->program[0]) ok = drop_streams(&c, 1);
+    char first[201];
+    snprintf(first, sizeof first, "%.200s", outs[0].why);
     for (int k = 0; k < CREATE_KINDS; k++) {
         if (!outs[k].valid && !outs[k].why[0])
-            snprintf(outs[k].why, sizeof outs[k].why, "not measured: %.200s", outs[0].why);
+            snprintf(outs[k].why, sizeof outs[k].why, "not measured: %s", first);
     }
     api_close(&c.api);
 }

@@ -453,21 +453,10 @@ static void walk_segment(struct recovery *r, size_t i) {
     }
 }
 
-/* The log ends where someone cut a file off, in the middle of a frame: what is left of it counts. */
-static bool cut_short(struct recovery *r) {
-    struct frame_header h;
-    if (r->known >= r->next || !r->stops_len) return false;
-    const struct stop *t = &r->stops[0]; /* in those behind it are no frames */
-    struct seg *g = r->s->segs[t->seg];
-    return g->held < g->size && t->off < g->held && scan_head(&r->win, g, t->off, &h) && h.frame_no == r->next &&
-           t->off + h.size > g->held;
-}
-
 /* Nothing more is there, but a slot of the root file says that frames behind the last whole one were durable.
  */
 static void close_end(struct recovery *r) {
     must(r->stops_len <= STOPS_MAX);
-    if (!r->at_end && cut_short(r)) r->known = r->next;
     if (r->at_end || r->known < r->next) return;
     salvage_stops(r, r->known, false);
     r->next = r->known + 1;

@@ -108,7 +108,9 @@ static void a_frame_header_costs_no_sequence(void) {
 }
 
 /* The log's last file is cut off within a frame: what is left of the frame counts. */
-static void a_cut_frame_keeps_what_is_left(void) {
+/* A frame that nothing proves was durable may have been cut by a stop: what it holds must not count, or a
+ * copy half made would. */
+static void a_cut_frame_ends_the_log(void) {
     static char text[3000];
     memset(text, 'x', sizeof text - 1);
     world_small();
@@ -125,12 +127,12 @@ static void a_cut_frame_keeps_what_is_left(void) {
     world_open(1);
     struct mr_stream_state st;
     mr_stream_state(stream_old("S"), &st);
-    CHECK(st.msgs >= 2 && st.msgs < 8);
-    for (uint64_t seq = 1; seq <= st.msgs; seq++) check_msg(stream_old("S"), seq, "s", text);
-    CHECK(store(stream_old("S"), "s", "after") > 8);
+    CHECK_EQ(st.msgs, 0);
+    uint64_t after = store(stream_old("S"), "s", "after");
     world_reopen(1);
     mr_stream_state(stream_old("S"), &st);
-    CHECK(st.msgs >= 3);
+    CHECK_EQ(st.msgs, 1);
+    check_msg(stream_old("S"), after, "s", "after");
     world_close();
 }
 
@@ -209,5 +211,4 @@ static void headers_change_places(void) {
 }
 
 CHECK_MAIN(CASE(headers_change_places), CASE(a_sequence_is_not_given_out_twice),
-           CASE(a_frame_header_costs_no_sequence), CASE(a_cut_frame_keeps_what_is_left),
-           CASE(a_segment_is_gone))
+           CASE(a_frame_header_costs_no_sequence), CASE(a_cut_frame_ends_the_log), CASE(a_segment_is_gone))
