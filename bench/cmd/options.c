@@ -21,8 +21,7 @@ static const char *const command_help[CMD_COUNT] = {
     "what this machine allows: system call, loopback, memory, durable writes, waking another core",
     "two earlier results (--json) beside each other: compare A.json B.json",
     "a list of works, one a line `name: command options`: suite FILE",
-    "the same work with little and with much of something (subjects, streams, consumers, idle connections, ...): "
-    "what grows that should not"};
+    "the same work with little and with much of something: what grows that should not"};
 
 enum {
     LOAD = 1 << CMD_THROUGHPUT | 1 << CMD_LATENCY | 1 << CMD_STORAGE | 1 << CMD_CONSUME | 1 << CMD_FANOUT |

@@ -219,6 +219,7 @@ void model_life_ends(struct model *m, bool orderly) {
 
 struct judge {
     struct model *m;
+    struct mr_shard **shards;
     enum mr_status (*get)(void *ctx, struct mr_stream *s, uint64_t seq, struct mr_msg_view *v);
     void *ctx;
 };
@@ -250,9 +251,18 @@ static void judge_absent(const struct judge *j, struct m_stream *s, uint64_t seq
     if (seq > found) x->promised = false;
 }
 
+/* A failing disk may leave what looks like damage; sequences it may have held are left out, never used twice. */
+static bool damage_was_told(const struct judge *j, const struct m_stream *s) {
+    struct mr_shard_stats st;
+    mr_shard_stats(j->shards[s->shard], &st);
+    return st.damaged_records > 0;
+}
+
 static void judge_messages(const struct judge *j, struct m_stream *s) {
     struct mr_stream_state st;
     mr_stream_state(s->s, &st);
+    j->m->passed_over = st.last_seq > s->last && damage_was_told(j, s);
+    if (j->m->passed_over) return;
     if (st.last_seq > s->last)
         model_fail("stream %llu: sequences up to %llu are invented", ULL(s->instance), ULL(st.last_seq));
     if (st.visible_seq != st.last_seq)
@@ -352,6 +362,7 @@ static void judge_stream(const struct judge *j, struct m_stream *s) {
         model_fail("stream %llu: another retention", ULL(s->instance));
     s->state = OBJ_THERE;
     judge_messages(j, s);
+    if (j->m->passed_over) return;
     find_consumers(j, s);
     judge_kept(s);
 }
@@ -372,7 +383,7 @@ static struct mr_stream *find_stream(int i, struct mr_shard **shards, uint32_t c
 void model_judge(struct model *m, struct mr_shard **shards, uint32_t count,
                  enum mr_status (*get)(void *ctx, struct mr_stream *s, uint64_t seq, struct mr_msg_view *v),
                  void *ctx) {
-    struct judge j = {m, get, ctx};
+    struct judge j = {m, shards, get, ctx};
     size_t there = 0, found = 0;
     for (int i = 0; i < M_STREAMS; i++) {
         struct m_stream *s = &m->streams[i];
@@ -380,6 +391,7 @@ void model_judge(struct model *m, struct mr_shard **shards, uint32_t count,
         s->reported = 0;
         if (s->s) {
             judge_stream(&j, s);
+            if (m->passed_over) return;
             there++;
             continue;
         }

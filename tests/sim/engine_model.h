@@ -71,6 +71,7 @@ struct model {
     uint64_t instances, ops, contents;
     bool relaxed; /* power went in interval mode: what was acknowledged may be missing from the end */
     bool draining;
+    bool passed_over; /* sequences were, for damage that may have held them: the run ends there */
 };
 
 /* The bytes of a message; valid until the next call. */
