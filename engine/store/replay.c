@@ -63,6 +63,12 @@ static void bad_body(struct replay *y, uint64_t loc, uint64_t size, const struct
     if (g) report_damage(y->s, g, loc_off(loc), size, r, "a record's body does not verify");
 }
 
+static void batch_empty(struct replay *y) {
+    y->batch_used = 0;
+    y->batch_seg = 0;
+    y->batch_hole = false;
+}
+
 /* Its records never existed; that some are damaged is told all the same. */
 static void batch_drop(struct replay *y) {
     for (size_t at = 0; at < y->batch_used;) {
@@ -71,9 +77,7 @@ static void batch_drop(struct replay *y) {
         if (h.damage) bad_body(y, h.loc, h.damage, NULL);
         at += sizeof h + align_up(h.size, _Alignof(struct held));
     }
-    y->batch_used = 0;
-    y->batch_seg = 0;
-    y->batch_hole = false;
+    batch_empty(y);
 }
 
 static void batch_hold(struct replay *y, const struct rec *r, uint64_t loc, uint64_t damage) {
@@ -113,8 +117,7 @@ static void batch_release(struct replay *y, uint64_t last_seg) {
             apply(y, &h.rec, h.loc);
         at += sizeof h + align_up(h.size, _Alignof(struct held));
     }
-    y->batch_used = 0;
-    batch_drop(y);
+    batch_empty(y);
 }
 
 /* Something else follows, and whoever writes a batch writes nothing else before its end. So the end lay in a
