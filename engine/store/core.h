@@ -325,7 +325,8 @@ void reader_deinit(struct store *s);
 void reader_settle(struct store *s); /* once a tick */
 /* The record as it lies in the write buffer, a fragment as a fragment; false: it is not there. */
 bool store_buffered(struct store *s, uint64_t loc, struct rec *out, uint32_t *length);
-/* r: the record; NULL: nobody knows which were there; of stream 0: none were. */
+void tell_damage(struct store *s, const struct store_damage *d); /* counts it and tells the owner */
+/* Once a place, with a line in the log. r: the record; NULL: nobody knows which were there; of stream 0: none were. */
 void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, const struct rec *r,
                    const char *what);
 enum err cache_init(struct store *s) MUST_USE;
@@ -348,6 +349,7 @@ void root_deinit(struct store *s);
 enum err root_open_file(struct store *s) MUST_USE; /* if there is one; blocking */
 void root_run(struct store *s);                    /* once a tick */
 bool root_busy(const struct store *s);
+bool seg_only_kept(const struct seg *g); /* nothing but pieces of checkpoints hold on to it */
 enum err root_blank_slot(struct store *s, unsigned slot) MUST_USE; /* blocking */
 enum err loader_init(struct store *s) MUST_USE;
 void loader_deinit(struct store *s);

@@ -20,8 +20,7 @@ static void tell(struct store *s, const struct seg *g, uint64_t off, uint64_t si
     } else {
         memcpy(d.file, "root", sizeof "root");
     }
-    s->stats.damaged++;
-    if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
+    tell_damage(s, &d);
 }
 
 /* --- segments that are passed over --- */
@@ -57,8 +56,7 @@ void inspect_set_aside(struct store *s, const char *name) {
     must(s->cfg.read_only);
     must(strlen(name) < sizeof d.file);
     memcpy(d.file, name, strlen(name));
-    s->stats.damaged++;
-    if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
+    tell_damage(s, &d);
 }
 
 /* --- what would be mended --- */
@@ -108,7 +106,6 @@ enum err inspect_resume(struct recovery *r) {
         inspect_header(s, s->segs[i]);
         inspect_length(s, s->segs[i]);
     }
-    for (size_t i = 0; i < r->roots_len; i++) s->stats.roots_passed += r->roots[i].counter > s->root.counter;
     s->failed = s->maker.no_space = true;
     s->why = s->maker.why = ERR_PERM;
     return buffer_init(s, r->next);

@@ -42,6 +42,12 @@ void reader_settle(struct store *s) {
     }
 }
 
+void tell_damage(struct store *s, const struct store_damage *d) {
+    must(d->what != NULL);
+    s->stats.damaged++;
+    if (s->owner.damaged) s->owner.damaged(s->owner.ctx, d);
+}
+
 void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, const struct rec *r,
                    const char *what) {
     uint64_t key = loc_of(g->segno, off);
@@ -50,7 +56,6 @@ void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, 
     if (s->reported.count < REPORTED_MAX && map_u64_put(&s->reported, key, s))
         return; /* out of memory: say it later */
     g->damaged = true;
-    s->stats.damaged++;
     struct store_damage d = {.segno = g->segno, .off = off, .size = size, .what = what, .unnamed = !r};
     if (r) d.kind = r->kind, d.stream = r->stream, d.seq = r->seq;
     seg_name(g, d.file);
@@ -58,7 +63,7 @@ void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, 
              "log %04x: damage in %08x.seg at %llu, %llu bytes (stream %u, sequence %llu): %s", s->cfg.log,
              g->file, (unsigned long long)off, (unsigned long long)size, d.stream, (unsigned long long)d.seq,
              what);
-    if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
+    tell_damage(s, &d);
 }
 
 /* --- from the write buffer --- */

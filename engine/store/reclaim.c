@@ -17,7 +17,7 @@ enum { FREE_MAX = 2 };
 
 void store_dead(struct store *s, uint64_t loc, size_t bytes) {
     struct seg *g = seg_find(s, loc_seg(loc));
-    if (!g && !s->opened) (void)ghost_dead(s, loc_seg(loc), bytes);
+    if (!g && !s->opened) ghost_dead(s, loc_seg(loc), bytes);
     if (!g) return;
     must(bytes <= g->live);
     g->live -= bytes;
@@ -118,7 +118,7 @@ static void ask(struct store *s) {
     for (size_t i = 0; i < s->segs_len; i++) {
         struct seg *g = s->segs[i];
         total += g->size;
-        if (store_only_kept(s, g->segno)) pinned += g->size;
+        if (seg_only_kept(g)) pinned += g->size;
         g->asked = seg_dead(s, g);
         if (g->state == SEG_SEALED && g->live == 0)
             s->changed |= g->dead_at > s->durable || g->last_no > s->proof; /* soon */

@@ -69,10 +69,9 @@ static void quarantine(struct recovery *r, struct seg *g) {
     }
     log_line(&s->log, LOG_ERROR, "log %04x: %s: both headers are damaged; renamed to %s", s->cfg.log, name,
              bad);
-    s->stats.damaged++;
     if (io_file_rename(s->io, s->dirfd, name, bad))
         log_line(&s->log, LOG_ERROR, "log %04x: %s cannot be renamed", s->cfg.log, name);
-    if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
+    tell_damage(s, &d);
     seg_discard(s, g);
 }
 
@@ -513,7 +512,7 @@ static enum err find(struct recovery *r) {
     if (!e) e = roots_read(r);
     if (!e) e = walk_from_root(r, &done);
     if (!e && !done) e = walk(r);
-    return e || r->s->cfg.read_only ? e : roots_settle(r);
+    return e ? e : roots_settle(r);
 }
 
 enum err recover(struct store *s) {

@@ -43,8 +43,8 @@ enum err root_take(struct recovery *r, const struct root_slot *slot) MUST_USE;
 void root_undo(struct recovery *r);
 /* The log is read: tells of segments that the checkpoint counts on and that are not there. */
 void root_tell_missing(struct store *s);
-bool ghost_dead(struct store *s, uint64_t segno, size_t bytes);
-/* Decided: slots that were passed over are made blank. */
+void ghost_dead(struct store *s, uint64_t segno, size_t bytes);
+/* Decided: slots that were passed over are counted and, unless read_only, made blank. */
 enum err roots_settle(struct recovery *r) MUST_USE;
 
 /* --- inspect.c: what read_only does instead of mending --- */

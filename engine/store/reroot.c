@@ -208,24 +208,22 @@ void root_tell_missing(struct store *s) {
             .segno = g->segno, .size = g->live, .what = "a segment that is not there, with messages"};
         if (!g->live) continue;
         s->holes = true;
-        s->stats.damaged++;
         log_line(&s->log, LOG_ERROR, "log %04x: segment %llu is not there; %llu bytes of messages are lost",
                  s->cfg.log, (unsigned long long)g->segno, (unsigned long long)g->live);
-        if (s->owner.damaged) s->owner.damaged(s->owner.ctx, &d);
+        tell_damage(s, &d);
     }
 }
 
 bool store_holes(const struct store *s) { return s->holes; }
 
-bool ghost_dead(struct store *s, uint64_t segno, size_t bytes) {
+void ghost_dead(struct store *s, uint64_t segno, size_t bytes) {
     must(!s->opened);
     for (size_t i = 0; i < s->ghosts_len; i++) {
         if (s->ghosts[i].segno != segno) continue;
         must(bytes <= s->ghosts[i].live);
         s->ghosts[i].live -= bytes;
-        return true;
+        return;
     }
-    return false;
 }
 
 enum err roots_settle(struct recovery *r) {
@@ -238,7 +236,7 @@ enum err roots_settle(struct recovery *r) {
         uint64_t counter = r->roots[i].counter;
         if (counter > newest) newest = counter;
         if (counter <= s->root.counter) continue; /* the one in use, or the one before it */
-        e = root_blank_slot(s, counter % 2);
+        if (!s->cfg.read_only) e = root_blank_slot(s, counter % 2);
         s->stats.roots_passed++;
     }
     if (!s->root.counter) s->root.counter = newest; /* both slots are free */

@@ -236,9 +236,11 @@ uint64_t store_replay_bytes(const struct store *s) {
 
 bool store_pinned(const struct store *s) { return s->root.pinned; }
 
+bool seg_only_kept(const struct seg *g) { return g->state == SEG_SEALED && g->live == 0 && g->kept > 0; }
+
 bool store_only_kept(const struct store *s, uint64_t segno) {
     const struct seg *g = seg_find(s, segno);
-    return g && g->state == SEG_SEALED && g->live == 0 && g->kept > 0;
+    return g && seg_only_kept(g);
 }
 
 void store_fail(struct store *s, enum err why) {
