@@ -154,7 +154,7 @@ struct renewal {
 static void collect_pinned(void *ctx, struct page_key key, uint64_t loc, uint32_t size) {
     struct renewal *r = ctx;
     must(size > 0);
-    if (r->len == sizeof r->locs / sizeof *r->locs || !store_only_kept(r->l->store, segno_of(loc))) return;
+    if (r->len == sizeof r->locs / sizeof *r->locs || !store_only_kept(r->l->store, loc_seg(loc))) return;
     r->keys[r->len] = key;
     r->locs[r->len++] = loc;
 }
@@ -166,10 +166,10 @@ static void renew_stream(struct shard_log *l, struct mr_stream *s) {
     struct renewal r = {.l = l, .s = s};
     stream_images(&s->st, collect_pinned, &r);
     for (size_t i = 0; i < r.len; i++) (void)stream_page_renew(&s->st, r.keys[i], r.locs[i]);
-    s->head_renew = s->head_loc && store_only_kept(l->store, segno_of(s->head_loc));
+    s->head_renew = s->head_loc && store_only_kept(l->store, loc_seg(s->head_loc));
     list_each(pos, tmp, &s->consumers) {
         struct mr_consumer *c = container_of(pos, struct mr_consumer, link);
-        if (c->image_loc && store_only_kept(l->store, segno_of(c->image_loc))) c->changed = true;
+        if (c->image_loc && store_only_kept(l->store, loc_seg(c->image_loc))) c->changed = true;
     }
 }
 

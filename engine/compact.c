@@ -26,7 +26,7 @@ bool compact_wanted(struct shard_log *l, uint8_t kind, uint32_t stream, uint64_t
 
 void mrs_left(struct mr_stream *s, uint64_t loc) {
     must(s->log && loc != 0);
-    if (segno_of(loc) < s->dead_segno) s->dead_segno = segno_of(loc);
+    if (loc_seg(loc) < s->dead_segno) s->dead_segno = loc_seg(loc);
 }
 
 enum err compact_move(struct shard_log *l, const struct rec *r, uint64_t from) {

@@ -181,8 +181,6 @@ struct mr_shard {
     size_t damage_count;
 };
 
-static inline uint64_t segno_of(uint64_t loc) { return loc >> 32; }
-
 /* --- shard_log.c: one log as the engine sees it --- */
 enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index) MUST_USE;
 void shard_log_close(struct shard_log *l);

@@ -21,8 +21,8 @@ static enum err append_stream(struct mr_stream *s) {
         .kind = REC_STREAM, .stream = s->number, .ts = now, .payload = span_of(sh->buf.p, sh->buf.n)};
     uint64_t loc;
     if ((e = shard_log_append(s->log, &r, &loc))) return e;
-    must(segno_of(loc) >= s->full_segno);
-    s->full_segno = segno_of(loc);
+    must(loc_seg(loc) >= s->full_segno);
+    s->full_segno = loc_seg(loc);
     s->full_frame = s->log->last_frame;
     s->dead_segno = UINT64_MAX;
     list_del(&s->stale);
@@ -68,8 +68,8 @@ static enum err append_full(struct mr_consumer *c) {
     if (!e) e = append_consumer(c, REC_CONSUMER, &loc);
     if (e) return e;
     if (!c->s->released.lost) mrs_released_logged(c->s);
-    must(segno_of(loc) >= c->full_segno);
-    c->full_segno = segno_of(loc);
+    must(loc_seg(loc) >= c->full_segno);
+    c->full_segno = loc_seg(loc);
     c->full_frame = c->s->log->last_frame;
     consumer_logged(&c->c);
     return ERR_OK;

@@ -104,19 +104,19 @@ static void apply_moved(struct shard_log *l, struct mr_stream *s, const struct r
 static void complain(struct shard_log *l, const struct rec *r, uint64_t loc, const char *what, enum err e) {
     must(e != ERR_OK && e != ERR_LATER);
     env_log(l->shard->env, MR_LOG_ERROR, "log-%04x, segment %llu: %s of stream %u: %s; ignored", l->index,
-            (unsigned long long)segno_of(loc), what, r->stream, err_text(e));
+            (unsigned long long)loc_seg(loc), what, r->stream, err_text(e));
     l->shard->damaged++;
     l->damaged++;
 }
 
 static void apply_stream(struct shard_log *l, struct mr_stream *s, const struct rec *r, uint64_t loc) {
-    must(segno_of(loc) >= s->full_segno);
+    must(loc_seg(loc) >= s->full_segno);
     must(s->st.recovering);
     enum err e = stream_load(&s->st, r->payload);
     if (e) {
         complain(l, r, loc, "the record", e);
     } else {
-        s->full_segno = segno_of(loc);
+        s->full_segno = loc_seg(loc);
         s->dead_segno = UINT64_MAX;
         sequence_sure(s);
     }
@@ -135,7 +135,7 @@ static void apply_consumer(struct shard_log *l, struct mr_stream *s, const struc
         return;
     }
     c->loaded = c->logged = c->changed = true;
-    c->full_segno = segno_of(loc);
+    c->full_segno = loc_seg(loc);
 }
 
 /* Progress of a consumer whose full record comes later says nothing that the full record does not. */
@@ -199,7 +199,7 @@ void recover_apply(struct shard_log *l, const struct rec *r, uint64_t loc) {
     if (r->kind == REC_PAGE || r->kind == REC_ROOT) return; /* of a checkpoint that is not this one */
     if (r->kind == REC_CHECKPOINT && r->stream == 0) {
         shard_log_apply_directory(l, r->payload);
-        l->directory_segno = segno_of(loc);
+        l->directory_segno = loc_seg(loc);
         return;
     }
     struct mr_stream *s = get_or_make(l, r->stream);
@@ -316,7 +316,7 @@ static void drop_with_segments(struct mr_stream *s) {
     if (!store_holes(s->log->store)) return;
     for (uint64_t seq = 0; (seq = index_next(&s->st.index, seq + 1, UINT64_MAX - 1)) != 0;) {
         const struct index_entry *x = stream_get(&s->st, seq, false);
-        if (!x || !x->loc || store_segment_file(s->log->store, segno_of(x->loc), name)) continue;
+        if (!x || !x->loc || store_segment_file(s->log->store, loc_seg(x->loc), name)) continue;
         stream_lost(&s->st, seq, x->size & ~INDEX_HAS_HDR);
         if (!first) first = seq;
         last = seq;

@@ -79,9 +79,9 @@ static enum err write_directory(struct shard_log *l) {
     enum err e = shard_log_append(l, &r, &loc);
     free(w.p);
     if (e) return e;
-    must(segno_of(loc) >= l->directory_segno);
+    must(loc_seg(loc) >= l->directory_segno);
     l->gone = false;
-    l->directory_segno = segno_of(loc);
+    l->directory_segno = loc_seg(loc);
     return ERR_OK;
 }
 

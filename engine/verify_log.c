@@ -55,6 +55,11 @@ static const char *const kinds[REC_KIND_END] = {
 
 static uint64_t key_of(uint64_t a, uint64_t b) { return mix64(a + 1 + mix64(b + 1)) >> 1; }
 
+/* Of a stream (no name) or a consumer of it. */
+static uint64_t copies_key(uint32_t stream, struct span consumer) {
+    return key_of(stream, consumer.n ? hash_bytes(consumer.p, consumer.n, 0) : 0);
+}
+
 static const char *file_name(struct log_check *c, const char *in_log) {
     char log[ENV_LOG_NAME];
     env_log_name(c->log, log);
@@ -104,10 +109,8 @@ static void tick_off(struct log_check *c, const struct rec *r, uint64_t loc) {
 }
 
 static void note_copy(struct log_check *c, const struct rec *r) {
-    uint64_t who = 0;
-    for (size_t i = 0; r->kind == REC_CONSUMER && i < r->subject.n; i++)
-        who = mix64(who ^ r->subject.p[i]) | 1;
-    uint64_t key = key_of(r->stream, who), config = codec_config_hash(r->payload);
+    uint64_t key = copies_key(r->stream, r->kind == REC_CONSUMER ? r->subject : SPAN_EMPTY);
+    uint64_t config = codec_config_hash(r->payload);
     struct copies *k = map_u64_get(&c->copies, key);
     if (!k) {
         k = calloc(1, sizeof *k);
@@ -147,7 +150,7 @@ static bool is_missing(const struct mr_stream *s, uint64_t seq) {
 static bool is_loss(const struct mr_stream *s, const struct store_damage *d) {
     must(d->seq > 0);
     const struct index_entry *x = stream_get(&s->st, d->seq, false);
-    if (x) return x->loc == (d->segno << 32 | d->off / REC_ALIGN);
+    if (x) return x->loc == loc_of(d->segno, d->off);
     return is_missing(s, d->seq);
 }
 
@@ -193,8 +196,8 @@ static void tell_lost(struct log_check *c, const struct mr_stream *s, uint64_t f
                            .lost = true,
                            .cause = cause};
     if (loc) {
-        f.segment = segno_of(loc);
-        f.offset = (loc & UINT32_MAX) * REC_ALIGN;
+        f.segment = loc_seg(loc);
+        f.offset = loc_off(loc);
         if (store_segment_file(c->l->store, f.segment, name)) f.file = file_name(c, name);
     }
     tell(c, f);
@@ -257,9 +260,7 @@ static void check_messages(struct log_check *c, struct mr_stream *s) {
 /* --- streams and consumers --- */
 
 static void check_copies(struct log_check *c, const struct mr_stream *s, const struct mr_consumer *co) {
-    uint64_t who = 0;
-    for (size_t i = 0; co && i < co->name.n; i++) who = mix64(who ^ co->name.p[i]) | 1;
-    const struct copies *k = map_u64_get(&c->copies, key_of(s->number, who));
+    const struct copies *k = map_u64_get(&c->copies, copies_key(s->number, co ? co->name : SPAN_EMPTY));
     unsigned count = (k ? k->count : 0) + ((co ? co->image_loc : s->head_loc) != 0);
     if (count >= 2) return;
     tell(c, (struct mr_finding){.found = MR_FOUND_NOTE,

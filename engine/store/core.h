@@ -269,9 +269,6 @@ struct store {
 };
 
 static inline struct frame *frame_at(struct store *s, uint64_t no) { return &s->frames[no & s->frames_mask]; }
-static inline uint64_t loc_of(uint64_t segno, uint64_t off) { return segno << 32 | off / REC_ALIGN; }
-static inline uint64_t loc_seg(uint64_t loc) { return loc >> 32; }
-static inline uint64_t loc_off(uint64_t loc) { return (loc & UINT32_MAX) * REC_ALIGN; }
 
 /* --- segment.c --- */
 struct seg *seg_new(struct store *s, uint32_t file); /* NULL: out of memory */

@@ -88,6 +88,11 @@
 
 enum { FORMAT_VERSION = 1, SEG_HEADERS_BYTES = 8192, SEG_HEADER_COPY = 4096, REC_ALIGN = 8 };
 
+/* A location: where a record lies, as the store names it and checkpoints hold it. */
+static inline uint64_t loc_of(uint64_t segno, uint64_t off) { return segno << 32 | off / REC_ALIGN; }
+static inline uint64_t loc_seg(uint64_t loc) { return loc >> 32; }
+static inline uint64_t loc_off(uint64_t loc) { return (loc & UINT32_MAX) * REC_ALIGN; }
+
 #define STORE_MAGIC "MILLRACE"
 #define SEG_MAGIC   "MRSEGMNT"
 enum { FRAME_MAGIC = 0x4d41524d /* "MRAM" */ };

@@ -109,8 +109,7 @@ uint64_t codec_config_hash(struct span record) {
         bool config = t.tag == TAG_NAME || t.tag == TAG_CONFIG || t.tag == TAG_SUBJECT || t.tag == TAG_EXTRA ||
                       t.tag == TAG_BACKOFF;
         if (!config) continue;
-        h = mix64(h ^ (uint64_t)t.tag << 32 ^ t.value.n);
-        for (size_t i = 0; i < t.value.n; i++) h = mix64(h ^ t.value.p[i]);
+        h = hash_bytes(t.value.p, t.value.n, h ^ (uint64_t)t.tag);
     }
     return h;
 }

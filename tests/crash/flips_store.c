@@ -347,9 +347,9 @@ static void note_files(struct ref *r, const char *dir) {
 static void note_place(struct ref *r, struct ref_msg *m, const struct index_entry *x) {
     uint64_t size = align_up(rec_size(0, 0, x->size & ~(uint32_t)INDEX_HAS_HDR), REC_ALIGN);
     for (int i = 0; i < r->files_count; i++)
-        if (r->files[i].segno == x->loc >> 32) m->file = i;
+        if (r->files[i].segno == loc_seg(x->loc)) m->file = i;
     CHECK(m->file >= 0);
-    m->from = (x->loc & UINT32_MAX) * REC_ALIGN;
+    m->from = loc_off(x->loc);
     m->to = m->from + size + (size > 1 << 20 ? 16384 : 0); /* in pieces */
 }
 

@@ -128,8 +128,8 @@ static void root_damage(int which) {
         if (!strstr(e->d_name, ".seg")) continue;
         snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
         read_file(path, &h, sizeof h);
-        if (h.segno == t.loc >> 32)
-            flip(path, (t.loc & UINT32_MAX) * REC_ALIGN + sizeof(struct rec_header) + 9);
+        if (h.segno == loc_seg(t.loc))
+            flip(path, loc_off(t.loc) + sizeof(struct rec_header) + 9);
     }
     closedir(d);
 }
