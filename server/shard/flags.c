@@ -67,17 +67,17 @@ static bool set_store_dir(struct options *o, const char *value) {
     o->store_dir_given = true;
     return true;
 }
-static bool set_shards(struct options *o, const char *value) {
+static bool read_count(const char *value, int max, unsigned *out) {
     int n;
-    if (read_int(value, &n) || n < 0 || n > OPTIONS_SHARDS_MAX) return false;
-    o->shards = (unsigned)n;
+    if (read_int(value, &n) || n < 0 || n > max) return false;
+    *out = (unsigned)n;
     return true;
 }
+static bool set_shards(struct options *o, const char *value) {
+    return read_count(value, OPTIONS_SHARDS_MAX, &o->shards);
+}
 static bool set_poll(struct options *o, const char *value) {
-    int us;
-    if (read_int(value, &us) || us < 0 || us > OPTIONS_POLL_MAX) return false;
-    o->poll_us = (unsigned)us;
-    return true;
+    return read_count(value, OPTIONS_POLL_MAX, &o->poll_us);
 }
 static bool set_io(struct options *o, const char *value) { return options_io(o, span_str(value)); }
 static bool set_sync(struct options *o, const char *value) { return options_sync(o, span_str(value)); }
