@@ -120,6 +120,14 @@ static bool put_ok(const struct stream_put *p) {
            p->subject.n + p->hdr_size + p->payload_size < INDEX_BODY_MAX;
 }
 
+void stream_lost_before(struct stream *st, uint64_t seq) {
+    must(st->recovering);
+    must(seq > st->last_seq);
+    if (st->blank) return;
+    st->lost_msgs += seq - st->last_seq - 1;
+    missing_add(st->missing, st->last_seq + 1, seq - 1);
+}
+
 enum err stream_replay(struct stream *st, const struct stream_put *p) {
     must(st && p && st->recovering);
     if (!put_ok(p)) return ERR_CORRUPT;
@@ -128,10 +136,7 @@ enum err stream_replay(struct stream *st, const struct stream_put *p) {
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     if (e != ERR_OK) return e;
-    if (!st->blank) {
-        st->lost_msgs += p->seq - st->last_seq - 1;
-        missing_add(st->missing, st->last_seq + 1, p->seq - 1);
-    }
+    stream_lost_before(st, p->seq);
     uint32_t id = stream_append(st, p);
     if (st->blank) return ERR_OK;
     if (!st->unsure) stream_limit(st, id);
@@ -154,12 +159,10 @@ static enum err insert_late(struct stream *st, const struct stream_put *p) {
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     if (e != ERR_OK) return e;
-    if (!st->blank && p->seq > st->last_seq) {
-        st->lost_msgs += p->seq - st->last_seq - 1;
-        missing_add(st->missing, st->last_seq + 1, p->seq - 1);
-    } else if (!st->blank && st->lost_msgs) {
+    if (p->seq > st->last_seq)
+        stream_lost_before(st, p->seq);
+    else if (!st->blank && st->lost_msgs)
         st->lost_msgs--;
-    }
     missing_remove(st->missing, p->seq, p->seq);
     if (p->seq > st->last_seq) st->last_seq = p->seq;
     if (p->ts > st->last_ts) st->last_ts = p->ts;
@@ -202,10 +205,7 @@ void stream_lost(struct stream *st, uint64_t seq, uint64_t bytes) {
     if (seq == 0 || seq >= UINT64_MAX - 1) return;
     if (seq > st->last_seq) {
         if (!st->recovering) return;
-        if (!st->blank) {
-            st->lost_msgs += seq - st->last_seq;
-            missing_add(st->missing, st->last_seq + 1, seq);
-        }
+        stream_lost_before(st, seq + 1);
         st->lost_bytes += bytes;
         st->last_seq = seq;
         st->pages.changed = true;

@@ -39,10 +39,7 @@ enum err stream_replay_skip(struct stream *st, const struct stream_put *p) {
     if (e == ERR_OK && p->msg_id.n)
         e = dedupe_add_late(&st->dedupe, dedupe_hash(&st->dedupe, p->msg_id), p->seq, p->ts);
     if (e != ERR_OK) return e;
-    if (!st->blank) {
-        st->lost_msgs += p->seq - st->last_seq - 1;
-        missing_add(st->missing, st->last_seq + 1, p->seq - 1);
-    }
+    stream_lost_before(st, p->seq);
     count(st, p);
     return ERR_OK;
 }

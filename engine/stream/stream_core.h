@@ -5,6 +5,8 @@
 /* Messages whose record was not found are taken out, and what is counted is counted again. */
 void stream_settle_lost(struct stream *st);
 void stream_pages_deinit(struct stream *st);
+/* Recovery: the messages between the last one and seq were not found. */
+void stream_lost_before(struct stream *st, uint64_t seq);
 /* Adds a message to index, subject and counters; room was reserved. It need not be the newest. Returns the
  * subject's id. */
 uint32_t stream_insert(struct stream *st, const struct stream_put *p);
