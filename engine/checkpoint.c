@@ -45,6 +45,11 @@ static void place_add(struct ck_places *l, struct ck_place p) {
     l->at[l->len++] = p;
 }
 
+static void places_move(struct ck_places *to, struct ck_places *from) {
+    for (size_t i = 0; i < from->len; i++) place_add(to, from->at[i]);
+    from->len = 0;
+}
+
 static void places_dead(struct shard_log *l, struct ck_places *list) {
     must(l->store != NULL);
     for (size_t i = 0; i < list->len; i++)
@@ -97,13 +102,22 @@ static void end_cuts(struct shard_log *l, bool ok) {
     }
 }
 
+static struct span image_of(const struct checkpoint *c, const struct ck_consumer *k) {
+    must(k->from + k->bytes <= c->blob.n);
+    return span_of(c->blob.p + k->from, k->bytes);
+}
+
+/* The consumer whose image is to be written; NULL: it is gone, or none is. */
+static struct mr_consumer *imaged(const struct shard_log *l, const struct ck_consumer *k) {
+    struct mr_stream *s = k->bytes ? map_u64_get(&l->streams, k->stream) : NULL;
+    return s ? mrc_find(s, codec_name(image_of(&l->ck, k))) : NULL;
+}
+
 /* The images that were not written. */
 static void forget_images(struct shard_log *l) {
     struct checkpoint *c = &l->ck;
     for (; c->consumer_at < c->consumers_len; c->consumer_at++) {
-        const struct ck_consumer *k = &c->consumers[c->consumer_at];
-        struct mr_stream *s = k->bytes ? map_u64_get(&l->streams, k->stream) : NULL;
-        struct mr_consumer *co = s ? mrc_find(s, codec_name(span_of(c->blob.p + k->from, k->bytes))) : NULL;
+        struct mr_consumer *co = imaged(l, &c->consumers[c->consumer_at]);
         if (!co || !co->imaging) continue;
         co->imaging = false;
         co->changed = true;
@@ -116,8 +130,7 @@ static void give_up(struct shard_log *l, enum err why) {
     must(why != ERR_OK);
     forget_images(l);
     end_cuts(l, false);
-    for (size_t i = 0; i < c->dead_now.len; i++) place_add(&c->dead_next, c->dead_now.at[i]);
-    c->dead_now.len = 0;
+    places_move(&c->dead_next, &c->dead_now);
     lists_free(c);
     c->stage = CHECKPOINT_IDLE;
     c->retry_ns = io_now(l->shard->io) + TRY_AGAIN_NS;
@@ -227,9 +240,7 @@ static enum err note_stream(struct shard_log *l, struct mr_stream *s) {
 static void consumers_noted(struct shard_log *l) {
     struct checkpoint *c = &l->ck;
     for (size_t i = 0; i < c->consumers_len; i++) {
-        const struct ck_consumer *k = &c->consumers[i];
-        struct mr_stream *s = k->bytes ? map_u64_get(&l->streams, k->stream) : NULL;
-        struct mr_consumer *co = s ? mrc_find(s, codec_name(span_of(c->blob.p + k->from, k->bytes))) : NULL;
+        struct mr_consumer *co = imaged(l, &c->consumers[i]);
         if (!co) continue;
         co->imaging = true;
         co->changed = false;
@@ -272,8 +283,7 @@ static enum err cut(struct shard_log *l) {
         return ERR_OK;
     }
     consumers_noted(l);
-    for (size_t i = 0; i < c->dead_next.len; i++) place_add(&c->dead_now, c->dead_next.at[i]);
-    c->dead_next.len = 0;
+    places_move(&c->dead_now, &c->dead_next);
     return ERR_OK;
 }
 
@@ -333,11 +343,10 @@ static enum err stream_step(struct shard_log *l, struct mr_stream *s, struct ck_
 static enum err image_step(struct shard_log *l, struct ck_consumer *k) {
     struct checkpoint *c = &l->ck;
     if (!k->bytes) return ERR_OK;
-    struct span image = span_of(c->blob.p + k->from, k->bytes);
-    enum err e = append_page(l, k->stream, (struct page_key){CHECKPOINT_CONSUMER, 0}, image, &k->image);
+    enum err e =
+        append_page(l, k->stream, (struct page_key){CHECKPOINT_CONSUMER, 0}, image_of(c, k), &k->image);
     if (e) return e;
-    struct mr_stream *s = map_u64_get(&l->streams, k->stream);
-    struct mr_consumer *co = s ? mrc_find(s, codec_name(image)) : NULL;
+    struct mr_consumer *co = imaged(l, k);
     if (!co || !co->imaging) { /* deleted since the cut */
         place_add(&c->dead_next, k->image);
         return ERR_OK;
