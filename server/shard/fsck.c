@@ -6,15 +6,16 @@
  * error. */
 #include "shard/fsck.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/must.h"
 #include "millrace.h"
+#include "wire/json.h"
 
 enum { FSCK_CLEAN, FSCK_DAMAGED, FSCK_CANNOT };
 #define MAX_DEFAULT 1000
@@ -22,8 +23,8 @@ enum { FSCK_CLEAN, FSCK_DAMAGED, FSCK_CANNOT };
 
 struct fsck {
     const char *path;
-    bool json, help, terminal, drawn;
-    unsigned long max, printed, left;
+    bool json, help, terminal, drawn, no_memory;
+    uint64_t max, printed, left;
     long long next_ns; /* of the progress line */
 };
 
@@ -45,14 +46,6 @@ static const char usage[] =
 
 /* --- the command line --- */
 
-static bool read_max(const char *text, unsigned long *max) {
-    char *end;
-    must(text != NULL);
-    errno = 0;
-    *max = strtoul(text, &end, 10);
-    return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
-}
-
 /* NULL, or what is wrong. */
 static const char *read_words(struct fsck *f, int argc, char **argv) {
     must(argc > 0);
@@ -66,9 +59,9 @@ static const char *read_words(struct fsck *f, int argc, char **argv) {
         } else if (strcmp(name, "-json") == 0) {
             f->json = true;
         } else if (strncmp(name, "-max=", 5) == 0) {
-            if (!read_max(name + 5, &f->max)) return "--max wants a number";
+            if (!get_u64(span_str(name + 5), &f->max)) return "--max wants a number";
         } else if (strcmp(name, "-max") == 0) {
-            if (++i == argc || !read_max(argv[i], &f->max)) return "--max wants a number";
+            if (++i == argc || !get_u64(span_str(argv[i]), &f->max)) return "--max wants a number";
         } else {
             return "unknown option; try --help";
         }
@@ -131,41 +124,57 @@ static void print_text(const struct mr_finding *d) {
 
 /* --- the same as JSON --- */
 
-static void print_field(const char *name, struct mr_bytes value) {
-    printf(",\"%s\":\"", name);
-    for (size_t i = 0; i < value.n; i++) {
-        uint8_t c = value.p[i];
-        if (c < 0x20 || c == 0x7f || c == '"' || c == '\\')
-            printf("\\u%04x", c);
-        else
-            putchar(c);
-    }
-    putchar('"');
+static yyjson_mut_doc *object_begin(const char *type, yyjson_mut_val **o) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    *o = yyjson_mut_obj(doc);
+    if (*o) yyjson_mut_doc_set_root(doc, *o);
+    if (yyjson_mut_obj_add_str(doc, *o, "type", type)) return doc;
+    yyjson_mut_doc_free(doc);
+    return NULL;
 }
 
-static void print_words(const char *name, const char *value) {
-    must(value != NULL);
-    print_field(name, (struct mr_bytes){(const uint8_t *)value, strlen(value)});
+/* A line; the document is gone. */
+static void object_end(struct fsck *f, yyjson_mut_doc *doc, bool whole) {
+    char *text = whole ? yyjson_mut_write(doc, YYJSON_WRITE_NOFLAG, NULL) : NULL;
+    yyjson_mut_doc_free(doc);
+    if (text)
+        puts(text);
+    else
+        f->no_memory = true;
+    free(text);
 }
 
-static void print_json(const struct mr_finding *d) {
+static bool add_name(yyjson_mut_doc *doc, yyjson_mut_val *o, const char *key, struct mr_bytes name) {
+    return !name.n || json_add_span(doc, o, key, span_of(name.p, name.n));
+}
+
+static bool add_finding(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct mr_finding *d) {
+    bool ok = true;
+    if (d->file)
+        ok = yyjson_mut_obj_add_str(doc, o, "file", d->file) &&
+             yyjson_mut_obj_add_uint(doc, o, "offset", d->offset) &&
+             yyjson_mut_obj_add_uint(doc, o, "length", d->length);
+    if (ok && d->segment) ok = yyjson_mut_obj_add_uint(doc, o, "segment", d->segment);
+    if (ok && d->record) ok = yyjson_mut_obj_add_str(doc, o, "record", d->record);
+    ok = ok && add_name(doc, o, "stream", d->stream);
+    if (ok && d->stream_number)
+        ok = yyjson_mut_obj_add_uint(doc, o, "log", d->log) &&
+             yyjson_mut_obj_add_uint(doc, o, "stream_number", d->stream_number);
+    ok = ok && add_name(doc, o, "consumer", d->consumer);
+    if (ok && d->seq)
+        ok = yyjson_mut_obj_add_uint(doc, o, "first_seq", d->seq) &&
+             yyjson_mut_obj_add_uint(doc, o, "last_seq", d->seq_last);
+    return ok && yyjson_mut_obj_add_bool(doc, o, "lost", d->lost) &&
+           yyjson_mut_obj_add_str(doc, o, "cause", d->cause);
+}
+
+static void print_json(struct fsck *f, const struct mr_finding *d) {
     static const char *const words[] = {
         [MR_FOUND_DAMAGE] = "damage", [MR_FOUND_LOST] = "lost", [MR_FOUND_NOTE] = "note"};
+    yyjson_mut_val *o;
     must(d->found <= MR_FOUND_NOTE);
-    printf("{\"type\":\"%s\"", words[d->found]);
-    if (d->file) {
-        print_words("file", d->file);
-        printf(",\"offset\":%llu,\"length\":%llu", ULL(d->offset), ULL(d->length));
-    }
-    if (d->segment) printf(",\"segment\":%llu", ULL(d->segment));
-    if (d->record) print_words("record", d->record);
-    if (d->stream.n) print_field("stream", d->stream);
-    if (d->stream_number) printf(",\"log\":%u,\"stream_number\":%u", d->log, d->stream_number);
-    if (d->consumer.n) print_field("consumer", d->consumer);
-    if (d->seq) printf(",\"first_seq\":%llu,\"last_seq\":%llu", ULL(d->seq), ULL(d->seq_last));
-    printf(",\"lost\":%s", d->lost ? "true" : "false");
-    print_words("cause", d->cause);
-    puts("}");
+    yyjson_mut_doc *doc = object_begin(words[d->found], &o);
+    object_end(f, doc, doc && add_finding(doc, o, d));
 }
 
 static void on_found(void *ctx, const struct mr_finding *d) {
@@ -177,7 +186,7 @@ static void on_found(void *ctx, const struct mr_finding *d) {
     f->printed++;
     wipe_progress(f);
     if (f->json)
-        print_json(d);
+        print_json(f, d);
     else
         print_text(d);
 }
@@ -195,22 +204,38 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total) {
     f->drawn = true;
 }
 
-static void sum_up_json(const struct fsck *f, const struct mr_verify_result *r, bool clean) {
-    printf("{\"type\":\"summary\",\"clean\":%s,\"refused\":%s,\"logs\":%llu,\"segments\":%llu,\"bytes\":%llu,"
-           "\"records\":%llu,\"streams\":%llu,\"consumers\":%llu,\"messages\":%llu,\"damaged_places\":%llu,"
-           "\"damaged_bytes\":%llu,\"lost_messages\":%llu,\"notes\":%llu,\"not_printed\":%lu}\n",
-           clean ? "true" : "false", r->refused ? "true" : "false", ULL(r->logs), ULL(r->segments),
-           ULL(r->bytes), ULL(r->records), ULL(r->streams), ULL(r->consumers), ULL(r->messages),
-           ULL(r->damaged_places), ULL(r->damaged_bytes), ULL(r->lost_messages), ULL(r->notes), f->left);
+static void sum_up_json(struct fsck *f, const struct mr_verify_result *r, bool clean) {
+    const struct {
+        const char *key;
+        uint64_t n;
+    } counts[] = {{"logs", r->logs},
+                  {"segments", r->segments},
+                  {"bytes", r->bytes},
+                  {"records", r->records},
+                  {"streams", r->streams},
+                  {"consumers", r->consumers},
+                  {"messages", r->messages},
+                  {"damaged_places", r->damaged_places},
+                  {"damaged_bytes", r->damaged_bytes},
+                  {"lost_messages", r->lost_messages},
+                  {"notes", r->notes},
+                  {"not_printed", f->left}};
+    yyjson_mut_val *o;
+    yyjson_mut_doc *doc = object_begin("summary", &o);
+    bool ok = doc && yyjson_mut_obj_add_bool(doc, o, "clean", clean) &&
+              yyjson_mut_obj_add_bool(doc, o, "refused", r->refused);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        ok = ok && yyjson_mut_obj_add_uint(doc, o, counts[i].key, counts[i].n);
+    object_end(f, doc, ok);
 }
 
-static void sum_up(const struct fsck *f, const struct mr_verify_result *r, bool clean) {
+static void sum_up(struct fsck *f, const struct mr_verify_result *r, bool clean) {
     must(clean || r->damaged_places || r->lost_messages || r->refused);
     if (f->json) {
         sum_up_json(f, r, clean);
         return;
     }
-    if (f->left) printf("and %lu more\n", f->left);
+    if (f->left) printf("and %llu more\n", ULL(f->left));
     if (r->refused) printf("the server would refuse to start on this folder\n");
     printf(
         "%s: %s: %llu damaged places (%llu bytes), %llu messages lost; read %llu logs, %llu segments, %llu "
@@ -251,6 +276,7 @@ int fsck_main(int argc, char **argv) {
     if (s != MR_OK) return cannot(&f, &r, s);
     bool clean = !r.damaged_places && !r.lost_messages && !r.refused;
     sum_up(&f, &r, clean);
-    if (fflush(stdout) != 0) return FSCK_CANNOT;
+    if (f.no_memory) fprintf(stderr, "millrace: fsck: out of memory: not everything was printed\n");
+    if (fflush(stdout) != 0 || f.no_memory) return FSCK_CANNOT;
     return clean ? FSCK_CLEAN : FSCK_DAMAGED;
 }
