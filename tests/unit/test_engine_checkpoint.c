@@ -1,7 +1,7 @@
 /* test_engine_checkpoint.c - each way to open a log: by the newest checkpoint, by the one before, by reading
  * all of it; and that each finds the same. Small segments, real files; a kill is a second folder with a copy.
  */
-#include "engine_world.h"
+#include "engine_folder.h"
 
 #include <dirent.h>
 
@@ -10,25 +10,6 @@
 #include "store/format.h"
 
 enum { ROUND = 40 };
-
-static struct mr_shard_stats stats(void) {
-    struct mr_shard_stats st;
-    mr_shard_stats(w.sh, &st);
-    return st;
-}
-
-static void world_small(void) {
-    w.cfg.segment_bytes = 1 << 20;
-    w.cfg.checkpoint_bytes = 1 << 30; /* only when asked for */
-    world_new(1);
-}
-
-static void checkpoint(void) {
-    uint64_t before = stats().checkpoints;
-    CHECK_EQ(mr_checkpoint(w.sh), MR_OK);
-    for (int i = 0; i < 10000 && stats().checkpoints == before; i++) mr_shard_run(w.sh, 1000000);
-    CHECK_EQ(stats().checkpoints, before + 1);
-}
 
 /* Some of everything: messages, deletes, a consumer half way, a stream that goes. */
 static void work(int round) {
@@ -86,13 +67,13 @@ static void check_work(int rounds) {
 
 /* --- what is done to a folder between its lives --- */
 
-static void root_path(char out[300]) { snprintf(out, 300, "%s/log-0000/root", w.dir); }
+static const char root_name[] = "log-0000/root";
 
 static struct root_slot slot_read(int which) {
-    char path[300];
+    char path[400];
     uint8_t all[ROOT_FILE_BYTES];
     struct root_slot t;
-    root_path(path);
+    path_in(path, root_name);
     read_file(path, all, sizeof all);
     memcpy(&t, all + which * ROOT_SLOT_BYTES, sizeof t);
     return t;
@@ -100,36 +81,25 @@ static struct root_slot slot_read(int which) {
 
 static int newest_slot(void) { return slot_read(1).counter > slot_read(0).counter; }
 
-static void flip(const char *path, uint64_t off) {
-    int fd = open(path, O_RDWR);
-    uint8_t b;
-    CHECK(fd >= 0);
-    CHECK_EQ(pread(fd, &b, 1, (off_t)off), 1);
-    b ^= 0x10;
-    CHECK_EQ(pwrite(fd, &b, 1, (off_t)off), 1);
-    close(fd);
-}
-
 static void slot_tear(int which) {
-    char path[300];
-    root_path(path);
-    flip(path, (uint64_t)which * ROOT_SLOT_BYTES + 40);
+    flip(root_name, (uint64_t)which * ROOT_SLOT_BYTES + 40, 0x10);
 }
 
 /* A bit in the body of the root that this slot names. */
 static void root_damage(int which) {
     struct root_slot t = slot_read(which);
-    char dir[300], path[600];
-    snprintf(dir, sizeof dir, "%s/log-0000", w.dir);
-    DIR *d = opendir(dir);
+    char path[400], name[300];
+    path_in(path, "log-0000");
+    DIR *d = opendir(path);
     CHECK(d != NULL);
     for (struct dirent *e; (e = readdir(d));) {
         struct seg_header h;
         if (!strstr(e->d_name, ".seg")) continue;
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        snprintf(name, sizeof name, "log-0000/%s", e->d_name);
+        path_in(path, name);
         read_file(path, &h, sizeof h);
         if (h.segno == loc_seg(t.loc))
-            flip(path, loc_off(t.loc) + sizeof(struct rec_header) + 9);
+            flip(name, loc_off(t.loc) + sizeof(struct rec_header) + 9, 0x10);
     }
     closedir(d);
 }
@@ -152,7 +122,8 @@ static void by_the_newest(void) {
     world_close();
 }
 
-static void by_the_one_before(bool torn) {
+/* A folder with two checkpoints and work behind each, closed. */
+static void two_checkpoints(void) {
     world_small();
     work(0);
     checkpoint();
@@ -160,6 +131,10 @@ static void by_the_one_before(bool torn) {
     checkpoint();
     work(2);
     world_close();
+}
+
+static void by_the_one_before(bool torn) {
+    two_checkpoints();
     if (torn)
         slot_tear(newest_slot());
     else
@@ -176,15 +151,9 @@ static void by_the_one_before(bool torn) {
 }
 
 static void by_reading_all(int how) {
-    world_small();
-    work(0);
-    checkpoint();
-    work(1);
-    checkpoint();
-    work(2);
-    world_close();
-    char path[300];
-    root_path(path);
+    two_checkpoints();
+    char path[400];
+    path_in(path, root_name);
     if (how == 0) CHECK_EQ(unlink(path), 0);
     for (int i = 0; i < 2 && how == 1; i++) slot_tear(i);
     for (int i = 0; i < 2 && how == 2; i++) root_damage(i);

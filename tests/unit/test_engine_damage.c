@@ -1,59 +1,9 @@
 /* test_engine_damage.c - folders opened with damage in them: what was not hit stays, and no sequence is given
  * out twice because nobody could read what it was given to. Small segments, real files. */
-#include "engine_world.h"
-
-#include <dirent.h>
+#include "engine_folder.h"
 
 #include "base/bytes.h"
 #include "store/frame.h"
-
-static const char *const first_segment = "log-0000/00000000.seg";
-
-static void path_in(char out[400], const char *name) { snprintf(out, 400, "%s/%s", w.dir, name); }
-
-static void world_small(void) {
-    w.cfg.segment_bytes = 1 << 20;
-    w.cfg.checkpoint_bytes = 1 << 30; /* only when asked for */
-    world_new(1);
-}
-
-static void checkpoint(void) {
-    struct mr_shard_stats st;
-    mr_shard_stats(w.sh, &st);
-    uint64_t before = st.checkpoints;
-    CHECK_EQ(mr_checkpoint(w.sh), MR_OK);
-    for (int i = 0; i < 10000 && st.checkpoints == before; i++) {
-        mr_shard_run(w.sh, 1000000);
-        mr_shard_stats(w.sh, &st);
-    }
-    CHECK_EQ(st.checkpoints, before + 1);
-}
-
-static uint64_t place_of(const char *text) {
-    char path[400];
-    struct stat st;
-    path_in(path, first_segment);
-    CHECK_EQ(stat(path, &st), 0);
-    uint8_t *p = malloc((size_t)st.st_size);
-    read_file(path, p, (size_t)st.st_size);
-    const uint8_t *at = memmem(p, (size_t)st.st_size, text, strlen(text));
-    CHECK(at != NULL);
-    uint64_t off = (uint64_t)(at - p);
-    free(p);
-    return off;
-}
-
-static void flip(const char *name, uint64_t off) {
-    char path[400];
-    uint8_t b;
-    path_in(path, name);
-    int fd = open(path, O_RDWR);
-    CHECK(fd >= 0);
-    CHECK_EQ(pread(fd, &b, 1, (off_t)off), 1);
-    b ^= 0x08;
-    CHECK_EQ(pwrite(fd, &b, 1, (off_t)off), 1);
-    close(fd);
-}
 
 static uint64_t last_seq(struct mr_stream *s) {
     struct mr_stream_state st;
@@ -72,7 +22,7 @@ static void a_sequence_is_not_given_out_twice(void) {
     CHECK_EQ(store(busy, "b", "second of the busy"), 2);
     settle();
     world_close();
-    flip(first_segment, place_of("second of the quiet") - 20);
+    flip(first_segment, place_of("second of the quiet", false) - 20, 0x08);
     world_open(1);
     CHECK(last_seq(stream_old("quiet")) >= 2);
     CHECK_EQ(last_seq(stream_old("busy")), 2);
@@ -100,14 +50,13 @@ static void a_frame_header_costs_no_sequence(void) {
     store(stream_new("S"), "s", "the only message");
     settle();
     world_close();
-    flip(first_segment, place_of("the only message") / 4096 * 4096 + 30);
+    flip(first_segment, place_of("the only message", false) / 4096 * 4096 + 30, 0x08);
     world_open(1);
     CHECK_EQ(last_seq(stream_old("S")), 1);
     check_msg(stream_old("S"), 1, "s", "the only message");
     world_close();
 }
 
-/* The log's last file is cut off within a frame: what is left of the frame counts. */
 /* A frame that nothing proves was durable may have been cut by a stop: what it holds must not count, or a
  * copy half made would. */
 static void a_cut_frame_ends_the_log(void) {
@@ -123,7 +72,7 @@ static void a_cut_frame_ends_the_log(void) {
     world_close();
     char path[400];
     path_in(path, first_segment);
-    CHECK_EQ(truncate(path, (off_t)(place_of(text) + 3 * sizeof text)), 0); /* in the fourth or so */
+    CHECK_EQ(truncate(path, (off_t)(place_of(text, false) + 3 * sizeof text)), 0); /* in the fourth or so */
     world_open(1);
     struct mr_stream_state st;
     mr_stream_state(stream_old("S"), &st);
@@ -157,7 +106,7 @@ static void a_segment_is_gone(void) {
         world_close();
         char path[400];
         path_in(path, first_segment);
-        if (how == 0) flip(first_segment, 50), flip(first_segment, SEG_HEADER_COPY + 50);
+        if (how == 0) flip(first_segment, 50, 0x08), flip(first_segment, SEG_HEADER_COPY + 50, 0x08);
         if (how == 1) CHECK_EQ(truncate(path, 3000), 0);
         if (how == 2) CHECK_EQ(unlink(path), 0);
         for (int i = 0; i < 2; i++) {

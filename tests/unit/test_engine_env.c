@@ -3,9 +3,9 @@
 #include <sys/stat.h>
 
 #include "base/bytes.h"
-#include "base/crc32c.h"
 #include "engine_fixture.h"
 #include "env.h"
+#include "folder_version.h"
 #include "lib/check.h"
 #include "store/format.h"
 
@@ -90,19 +90,10 @@ static void nats_folder_is_named(void) {
 }
 
 static void other_format_version(void) {
-    char dir[256], name[300];
+    char dir[256];
     temp_dir(dir);
     CHECK_EQ(open_close(dir, NULL), MR_OK);
-    snprintf(name, sizeof name, "%s/MILLRACE", dir);
-    uint8_t image[8192];
-    read_file(name, image, sizeof image);
-    struct store_id id;
-    memcpy(&id, image, sizeof id);
-    id.version = 77;
-    id.crc = crc32c(0, &id, offsetof(struct store_id, crc));
-    memcpy(image, &id, sizeof id);
-    memcpy(image + 4096, &id, sizeof id);
-    write_file(name, image, sizeof image);
+    write_version(dir, 77);
     CHECK_EQ(open_close(dir, NULL), MR_FORMAT);
     CHECK(strstr(last_log, "77") != NULL);
 }

@@ -1,12 +1,13 @@
 /* test_verify.c - folders looked at without opening them: what is whole is found whole, each kind of damage
  * is named where it is and by what it costs, and nothing is ever changed. Small segments, real files. */
-#include "engine_world.h"
+#include "engine_folder.h"
 
 #include <dirent.h>
 #include <sys/wait.h>
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "folder_version.h"
 #include "store/frame.h"
 
 enum { FOUND_MAX = 256 };
@@ -93,61 +94,11 @@ static const struct seen_finding *found(const char *cause) {
 
 /* --- damage --- */
 
-static void path_in(char out[400], const char *name) { snprintf(out, 400, "%s/%s", w.dir, name); }
-
-static void flip(const char *name, uint64_t off) {
-    char path[400];
-    uint8_t b;
-    path_in(path, name);
-    int fd = open(path, O_RDWR);
-    CHECK(fd >= 0);
-    CHECK_EQ(pread(fd, &b, 1, (off_t)off), 1);
-    b ^= 0x20;
-    CHECK_EQ(pwrite(fd, &b, 1, (off_t)off), 1);
-    close(fd);
-}
-
-static const char *const first_segment = "log-0000/00000000.seg";
-
-/* Where this text lies in the first segment, the first time or the last. */
-static uint64_t place_of(const char *text, bool last) {
-    char path[400];
-    struct stat st;
-    path_in(path, first_segment);
-    CHECK_EQ(stat(path, &st), 0);
-    uint8_t *p = malloc((size_t)st.st_size), *at = NULL;
-    read_file(path, p, (size_t)st.st_size);
-    for (uint8_t *from = p, *hit;
-         (hit = memmem(from, (size_t)(p + st.st_size - from), text, strlen(text)));) {
-        at = hit;
-        from = hit + 1;
-        if (!last) break;
-    }
-    CHECK(at != NULL);
-    uint64_t off = (uint64_t)(at - p);
-    free(p);
-    return off;
-}
-
-static void checkpoint(void) {
-    struct mr_shard_stats st;
-    mr_shard_stats(w.sh, &st);
-    uint64_t before = st.checkpoints;
-    CHECK_EQ(mr_checkpoint(w.sh), MR_OK);
-    for (int i = 0; i < 10000 && st.checkpoints == before; i++) {
-        mr_shard_run(w.sh, 1000000);
-        mr_shard_stats(w.sh, &st);
-    }
-    CHECK_EQ(st.checkpoints, before + 1);
-}
-
 /* Stream S: messages "message <n>", n from 1 to 20, the fifth deleted; a consumer; stream T with one message.
  */
 static void make(bool with_checkpoint) {
     char text[32];
-    w.cfg.segment_bytes = 1 << 20;
-    w.cfg.checkpoint_bytes = 1 << 30;
-    world_new(1);
+    world_small();
     struct mr_stream *s = stream_new("S");
     struct mr_consumer *c = consumer_new(s, "C");
     for (int i = 1; i <= 20; i++) {
@@ -200,7 +151,7 @@ static void bit_in_a_payload(void) {
     for (int i = 0; i < 2; i++) {
         make(i);
         uint64_t at = place_of("message <7>", false);
-        flip(first_segment, at);
+        flip(first_segment, at, 0x20);
         CHECK_EQ(verify(), MR_OK);
         CHECK_EQ(seen_count, 1);
         const struct seen_finding *s = found("body does not verify");
@@ -221,7 +172,7 @@ static void bit_in_a_payload(void) {
 static void bit_in_a_header(void) {
     for (int i = 0; i < 2; i++) {
         make(i);
-        flip(first_segment, place_of("message <7>", false) - 3 - 20); /* behind the subject "odd" */
+        flip(first_segment, place_of("message <7>", false) - 3 - 20, 0x20); /* behind the subject "odd" */
         CHECK_EQ(verify(), MR_OK);
         CHECK_EQ(seen_count, 2);
         CHECK(!found("headers do not verify")->f.lost);
@@ -236,7 +187,7 @@ static void bit_in_a_header(void) {
 
 static void bit_in_what_was_deleted(void) {
     make(true);
-    flip(first_segment, place_of("message <5>", false));
+    flip(first_segment, place_of("message <5>", false), 0x20);
     CHECK_EQ(verify(), MR_OK);
     CHECK_EQ(seen_count, 1);
     CHECK_EQ(seen[0].f.seq, 5);
@@ -248,16 +199,16 @@ static void bit_in_what_was_deleted(void) {
 
 static void bit_in_a_segment_header(void) {
     make(false);
-    flip(first_segment, 40);
+    flip(first_segment, 40, 0x20);
     CHECK_EQ(verify(), MR_OK);
     CHECK_EQ(seen_count, 1);
     CHECK_EQ(found("one of two copies of a segment's header")->f.offset, 0);
     CHECK_EQ(result.lost_messages, 0);
-    flip(first_segment, 40);
-    flip(first_segment, SEG_HEADER_COPY + 40);
+    flip(first_segment, 40, 0x20);
+    flip(first_segment, SEG_HEADER_COPY + 40, 0x20);
     CHECK_EQ(verify(), MR_OK);
     CHECK_EQ(found("one of two copies of a segment's header")->f.offset, SEG_HEADER_COPY);
-    flip(first_segment, 40); /* both: it is not set aside, either */
+    flip(first_segment, 40, 0x20); /* both: it is not set aside, either */
     CHECK_EQ(verify(), MR_OK);
     CHECK_STR(found("would be set aside")->file, first_segment);
     world_open(1); /* the server does */
@@ -268,12 +219,12 @@ static void bit_in_a_segment_header(void) {
 
 static void identity(void) {
     make(true);
-    flip("MILLRACE", 20);
+    flip("MILLRACE", 20, 0x20);
     CHECK_EQ(verify(), MR_OK);
     CHECK_EQ(seen_count, 1);
     CHECK_EQ(found("one of two copies of the folder's identity")->f.offset, 0);
     CHECK(!result.refused);
-    flip("MILLRACE", 4096 + 20);
+    flip("MILLRACE", 4096 + 20, 0x20);
     CHECK_EQ(verify(), MR_OK); /* the server would not open it; here everything is read */
     CHECK_EQ(result.damaged_places, 2);
     CHECK(result.refused);
@@ -289,7 +240,7 @@ static void identity(void) {
 
 static void roots(void) {
     make(true);
-    flip("log-0000/root", ROOT_SLOT_BYTES + 40); /* the first checkpoint has counter 1 */
+    flip("log-0000/root", ROOT_SLOT_BYTES + 40, 0x20); /* the first checkpoint has counter 1 */
     CHECK_EQ(verify(), MR_OK);
     CHECK_EQ(seen_count, 1);
     CHECK_STR(found("a checkpoint is named")->file, "log-0000/root");
@@ -299,7 +250,7 @@ static void roots(void) {
 
 static void pages(void) {
     make(true);
-    flip(first_segment, place_of("odd", true)); /* the subjects' page is the last to say it */
+    flip(first_segment, place_of("odd", true), 0x20); /* the subjects' page is the last to say it */
     CHECK_EQ(verify(), MR_OK);
     CHECK_STR(found("body does not verify")->record, "page of a checkpoint");
     found("newest checkpoint cannot be used");
@@ -373,24 +324,14 @@ static void not_checked(void) {
 
 static void other_version(void) {
     make(false);
-    char path[400];
-    uint8_t image[8192];
-    struct store_id id;
-    path_in(path, "MILLRACE");
-    read_file(path, image, sizeof image);
-    memcpy(&id, image, sizeof id);
-    id.version = 9;
-    id.crc = crc32c(0, &id, offsetof(struct store_id, crc));
-    memcpy(image, &id, sizeof id);
-    memcpy(image + 4096, &id, sizeof id);
-    write_file(path, image, sizeof image);
+    write_version(w.dir, 9);
     CHECK_EQ(verify(), MR_FORMAT);
 }
 
 /* A configuration of which one copy is damaged is there once. */
 static void configuration_twice(void) {
     make(false);
-    flip(first_segment, place_of("T", false)); /* the first record that names stream T */
+    flip(first_segment, place_of("T", false), 0x20); /* the first record that names stream T */
     CHECK_EQ(verify(), MR_OK);
     CHECK_EQ(result.lost_messages, 0);
     CHECK_EQ(result.streams, 2);
