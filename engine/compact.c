@@ -41,12 +41,7 @@ enum err compact_move(struct shard_log *l, const struct rec *r, uint64_t from) {
     enum err e = store_append(l->store, &copy, STORE_RIDE, &to, &frame);
     if (e) return e;
     must(frame >= l->last_frame);
-    struct stream_put p = {.seq = r->seq,
-                           .loc = to,
-                           .ts = r->ts,
-                           .subject = r->subject,
-                           .hdr_size = r->hdr.n,
-                           .payload_size = r->payload.n};
+    struct stream_put p = put_of_record(r, to);
     e = stream_moved(&s->st, &p);
     must(e == ERR_OK);
     struct span id;

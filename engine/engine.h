@@ -181,6 +181,16 @@ struct mr_shard {
     size_t damage_count;
 };
 
+/* What a message's record says of it, as the stream takes it; without id and rollup. */
+static inline struct stream_put put_of_record(const struct rec *r, uint64_t loc) {
+    return (struct stream_put){.seq = r->seq,
+                               .loc = loc,
+                               .ts = r->ts,
+                               .subject = r->subject,
+                               .hdr_size = r->hdr.n,
+                               .payload_size = r->payload.n};
+}
+
 /* --- shard_log.c: one log as the engine sees it --- */
 enum err shard_log_open(struct mr_shard *sh, struct shard_log *l, uint32_t index) MUST_USE;
 void shard_log_close(struct shard_log *l);

@@ -39,18 +39,12 @@ static struct span message_id(const struct mr_stream *s, const struct rec *r) {
 }
 
 static struct stream_put put_of(const struct mr_stream *s, const struct rec *r, uint64_t loc) {
-    return (struct stream_put){
-        .seq = r->seq,
-        .loc = loc,
-        .ts = r->ts,
-        .subject = r->subject,
-        .msg_id = message_id(s, r),
-        .hdr_size = r->hdr.n,
-        .payload_size = r->payload.n,
-        .rollup = r->flags & REC_F_ROLLUP_ALL       ? MR_ROLLUP_ALL
-                  : r->flags & REC_F_ROLLUP_SUBJECT ? MR_ROLLUP_SUBJECT
-                                                    : MR_ROLLUP_NONE,
-    };
+    struct stream_put p = put_of_record(r, loc);
+    p.msg_id = message_id(s, r);
+    p.rollup = r->flags & REC_F_ROLLUP_ALL       ? MR_ROLLUP_ALL
+               : r->flags & REC_F_ROLLUP_SUBJECT ? MR_ROLLUP_SUBJECT
+                                                 : MR_ROLLUP_NONE;
+    return p;
 }
 
 /* What was lost before this place held none of its last sequences. */

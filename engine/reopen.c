@@ -61,12 +61,7 @@ static void on_found(void *ctx, const struct rec *r, uint64_t loc) {
     bool ours = (r->kind == REC_MESSAGE || r->kind == REC_MOVED) && r->stream == b->s->number &&
                 r->seq >= b->from && r->seq <= b->to;
     if (!ours) return;
-    struct stream_put p = {.seq = r->seq,
-                           .loc = loc,
-                           .ts = r->ts,
-                           .subject = r->subject,
-                           .hdr_size = r->hdr.n,
-                           .payload_size = r->payload.n};
+    struct stream_put p = put_of_record(r, loc);
     stream_rebuilt(&b->s->st, &p);
 }
 
