@@ -121,10 +121,7 @@ static void on_message(void *ctx, struct conn *conn, const struct incoming *m, u
 }
 
 static bool complete(struct lane *lane) {
-    for (uint32_t i = 0; i < lane->senders_n; i++) {
-        if (lane->links[i].came < lane->links[i].sent) return false;
-    }
-    return run_came(lane->run) == run_sent(lane->run);
+    return stream_answered(lane) && run_came(lane->run) == run_sent(lane->run);
 }
 
 static bool check(struct run *r) {

@@ -184,6 +184,13 @@ static void on_message(void *ctx, struct conn *c, const struct incoming *m, uint
     stream_on_ack(ctx, m, now, true);
 }
 
+bool stream_answered(const struct lane *lane) {
+    for (uint32_t i = 0; i < lane->senders_n; i++) {
+        if (lane->links[i].came < lane->links[i].sent) return false;
+    }
+    return true;
+}
+
 static bool complete(struct lane *lane) { return lane->came == lane->sent; }
 
 static bool check_counts(struct run *r) {
