@@ -153,7 +153,8 @@ static enum err take_lock(struct mr_env *env) {
     if (!e) return ERR_OK;
     env->holder = e == ERR_LOCKED ? io_file_locked_by(env->lock_fd) : 0;
     if (!env->holder) return fail(env, e, "cannot lock");
-    env_log(env, MR_LOG_ERROR, "%s: cannot lock: another process holds the folder: process %u", env->path, env->holder);
+    env_log(env, MR_LOG_ERROR, "%s: cannot lock: another process holds the folder: process %u", env->path,
+            env->holder);
     return e;
 }
 

@@ -27,8 +27,8 @@ struct mr_env {
 /* mr_env_open() on a loop of the caller's, which outlives the environment: the simulator's door. */
 enum mr_status env_open(const struct mr_env_config *cfg, struct io *io, struct mr_env **env) MR_MUST_USE;
 
-/* The same for a folder that is to be verified; *env also when it fails, to be closed by the caller. Without the
- * lock's file there is nobody to be kept out. */
+/* The same for a folder that is to be verified; *env also when it fails, to be closed by the caller. Without
+ * the lock's file there is nobody to be kept out. */
 enum mr_status env_open_read_only(const struct mr_env_config *cfg, struct io *io,
                                   struct mr_env **env) MR_MUST_USE;
 

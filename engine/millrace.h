@@ -374,7 +374,8 @@ struct mr_ack {
 /* Unknown or repeated acks are MR_OK (and get their on_done). */
 MR_API enum mr_status mr_consumer_ack(struct mr_consumer *c, const struct mr_ack *a, int64_t now) MR_MUST_USE;
 
-/* ------------------------------------------------------------------------------------------------- verification */
+/* -------------------------------------------------------------------------------------------------
+ * verification */
 
 enum mr_found {
     MR_FOUND_DAMAGE, /* bytes of a file do not verify, or a file is missing or refused */
@@ -385,20 +386,20 @@ enum mr_found {
 /* One finding; its strings live until found() returns. What is not known is 0, empty or NULL. */
 struct mr_finding {
     enum mr_found found;
-    const char *file;       /* in the folder, as in "log-0000/00000003.seg" */
+    const char *file; /* in the folder, as in "log-0000/00000003.seg" */
     uint64_t offset, length;
-    uint64_t segment;       /* the number of what the file holds */
-    const char *record;     /* kind of the damaged record, as in "message" */
+    uint64_t segment;   /* the number of what the file holds */
+    const char *record; /* kind of the damaged record, as in "message" */
     uint32_t log, stream_number;
     struct mr_bytes stream, consumer; /* names */
-    uint64_t seq, seq_last; /* of the messages concerned; alike when it is one */
-    bool lost;              /* DAMAGE: this was the message; false: there is another copy, or it was deleted since */
-    const char *cause;      /* a sentence */
+    uint64_t seq, seq_last;           /* of the messages concerned; alike when it is one */
+    bool lost; /* DAMAGE: this was the message; false: there is another copy, or it was deleted since */
+    const char *cause; /* a sentence */
 };
 
 struct mr_verify_config {
-    size_t size;      /* sizeof(struct mr_verify_config) */
-    const char *path; /* the folder */
+    size_t size;                                                       /* sizeof(struct mr_verify_config) */
+    const char *path;                                                  /* the folder */
     void (*found)(void *ctx, const struct mr_finding *f);              /* may be NULL */
     void (*progress)(void *ctx, uint64_t done, uint64_t total);        /* bytes; often; may be NULL */
     void (*log)(void *ctx, enum mr_log_level level, const char *text); /* as in mr_env_config; may be NULL */
@@ -407,22 +408,23 @@ struct mr_verify_config {
 };
 
 struct mr_verify_result {
-    size_t size; /* sizeof(struct mr_verify_result), set by the caller */
-    uint64_t logs, segments, bytes, records;      /* read */
-    uint64_t streams, consumers, messages;        /* that are there, and are what they say */
+    size_t size;                             /* sizeof(struct mr_verify_result), set by the caller */
+    uint64_t logs, segments, bytes, records; /* read */
+    uint64_t streams, consumers, messages;   /* that are there, and are what they say */
     uint64_t damaged_places, damaged_bytes, lost_messages, notes;
     bool refused;    /* mr_env_open() or mr_shard_open() would refuse this folder */
     uint32_t holder; /* MR_LOCKED: the process that has it open, when it can be told */
 };
 
-/* Reads everything in a folder that nobody has open and says what is damaged: identity, segment headers, frames, each
- * record's checksums, the root file, the pages of checkpoints; and that every message the index of a stream names lies
- * there and is that message, and configurations are there twice. Nothing is written or deleted; the folder's lock is held
- * meanwhile. It works on folders that would not open, too. Memory: what opening one log takes, one log at a time; without
- * a checkpoint that is up to 24 bytes a message.
- * MR_OK: checked to the end, and result says what was found. MR_LOCKED; MR_FOREIGN: no Millrace store; MR_GONE: no such
- * folder; MR_FORMAT, MR_PERM, MR_IO, MR_NOMEM, MR_INVAL. */
-MR_API enum mr_status mr_verify(const struct mr_verify_config *cfg, struct mr_verify_result *result) MR_MUST_USE;
+/* Reads everything in a folder that nobody has open and says what is damaged: identity, segment headers,
+ * frames, each record's checksums, the root file, the pages of checkpoints; and that every message the index
+ * of a stream names lies there and is that message, and configurations are there twice. Nothing is written or
+ * deleted; the folder's lock is held meanwhile. It works on folders that would not open, too. Memory: what
+ * opening one log takes, one log at a time; without a checkpoint that is up to 24 bytes a message. MR_OK:
+ * checked to the end, and result says what was found. MR_LOCKED; MR_FOREIGN: no Millrace store; MR_GONE: no
+ * such folder; MR_FORMAT, MR_PERM, MR_IO, MR_NOMEM, MR_INVAL. */
+MR_API enum mr_status mr_verify(const struct mr_verify_config *cfg,
+                                struct mr_verify_result *result) MR_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -295,10 +295,11 @@ static void pass_over(struct mr_stream *s) {
     uint64_t n = s->log->unnamed - s->unnamed;
     must(s->log->unnamed >= s->unnamed);
     if (n == 0) return;
-    env_log(s->shard->env, MR_LOG_WARN,
-            "stream \"%.*s\": damage behind sequence %llu may have held more: the next %llu are not given out",
-            (int)s->st.conf.c.name.n, (const char *)s->st.conf.c.name.p, (unsigned long long)s->st.last_seq,
-            (unsigned long long)n);
+    env_log(
+        s->shard->env, MR_LOG_WARN,
+        "stream \"%.*s\": damage behind sequence %llu may have held more: the next %llu are not given out",
+        (int)s->st.conf.c.name.n, (const char *)s->st.conf.c.name.p, (unsigned long long)s->st.last_seq,
+        (unsigned long long)n);
     stream_pass_over(&s->st, n);
     mrs_mark_stale(s);
 }

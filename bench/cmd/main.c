@@ -19,7 +19,7 @@ static void on_interrupt(int number) {
 static bool (*const commands[CMD_COUNT])(struct plan *) = {
     [CMD_THROUGHPUT] = cmd_throughput, [CMD_LATENCY] = cmd_latency, [CMD_STORAGE] = cmd_storage,
     [CMD_CONSUME] = cmd_consume,       [CMD_FANOUT] = cmd_fanout,   [CMD_REQUEST] = cmd_request,
-    [CMD_LIMITS] = cmd_limits,         [CMD_SUITE] = cmd_suite, [CMD_SHAPES] = cmd_shapes};
+    [CMD_LIMITS] = cmd_limits,         [CMD_SUITE] = cmd_suite,     [CMD_SHAPES] = cmd_shapes};
 
 static void raise_descriptors(void) {
     struct rlimit l;

@@ -187,7 +187,9 @@ static void fill_round(const struct plan *p, struct round *round, const struct w
     if (w->rate > 0) f[FIG_LATE] = (double)hist_at(&o->late, 99) / 1e3;
     fill_latency(f, o);
     if (o->server_seen) f[FIG_RSS] = (double)o->rss_max_bytes / 1e6;
-    bool stores = (w->kind == WORK_STREAM || w->kind == WORK_ROUTED || (w->kind == WORK_CONSUME && w->rate > 0)) && !w->memory;
+    bool stores =
+        (w->kind == WORK_STREAM || w->kind == WORK_ROUTED || (w->kind == WORK_CONSUME && w->rate > 0)) &&
+        !w->memory;
     if (stores && o->server_seen && o->bytes) f[FIG_WRITTEN] = (double)o->written_bytes / (double)o->bytes;
     uint64_t durable = o->disk_flushes ? o->disk_flushes : o->disk_writes;
     if (stores && p->report->machine.disk_stat[0]) f[FIG_FLUSHES] = a_second((double)durable, o->seconds);

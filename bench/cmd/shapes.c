@@ -1,6 +1,6 @@
-/* shapes.c - the same work with little and with much of something: subjects, streams, consumers, a backlog, idle
- * connections, one that never reads. A row for each, and for each pair what grew; a server's cost of a message
- * should not depend on any of them. */
+/* shapes.c - the same work with little and with much of something: subjects, streams, consumers, a backlog,
+ * idle connections, one that never reads. A row for each, and for each pair what grew; a server's cost of a
+ * message should not depend on any of them. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,9 +8,9 @@
 #include "load/creates.h"
 
 struct shape_def {
-    const char *name, *of;            /* of: what there is more of */
-    const char *title;                /* takes the count */
-    uint64_t small, large, quick;     /* quick: the large of --quick */
+    const char *name, *of;        /* of: what there is more of */
+    const char *title;            /* takes the count */
+    uint64_t small, large, quick; /* quick: the large of --quick */
     uint64_t messages, quick_messages;
     void (*set)(struct work *w, uint64_t n);
     bool (*run)(struct plan *p, const struct shape_def *d); /* NULL: two works, compared by CPU a message */
@@ -137,22 +137,24 @@ static bool run_filters(struct plan *p, const struct shape_def *d) {
 }
 
 static const struct shape_def shapes[] = {
-    {"subjects", "subjects", "file stream, window 500", 1, 1000000, 10000, 1500000, 30000, set_subjects, NULL},
-    {"kept", "subjects", "file stream that keeps two messages a subject, window 500", 10, 100000, 1000, 600000,
-     20000, set_kept, NULL},
-    {"streams", "streams", "file streams in turn, window 500", 1, 10000, 100, 300000, 20000, set_streams, NULL},
+    {"subjects", "subjects", "file stream, window 500", 1, 1000000, 10000, 1500000, 30000, set_subjects,
+     NULL},
+    {"kept", "subjects", "file stream that keeps two messages a subject, window 500", 10, 100000, 1000,
+     600000, 20000, set_kept, NULL},
+    {"streams", "streams", "file streams in turn, window 500", 1, 10000, 100, 300000, 20000, set_streams,
+     NULL},
     {"shards", "streams", "file streams in turn, window 500", 1, 2, 2, 500000, 20000, set_streams, NULL},
-    {"make-stream", "streams", "making the last 100 of so many (CPU and rate: of a stream)", 100, 10000, 200, 0, 0,
-     NULL, run_streams},
-    {"queue", "messages", "work queue, file, taken and acknowledged, batch 500; backlog", 10000, 1000000, 20000, 0,
-     0, set_queue, NULL},
-    {"consumers", "consumers", "file stream, window 500, with consumers nobody asks", 1, 1000, 20, 500000, 20000,
-     set_consumers, NULL},
-    {"routed", "consumers", "file stream, window 500, each message to the consumer that has its subject", 1, 1000,
-     20, 300000, 20000, set_routed, NULL},
+    {"make-stream", "streams", "making the last 100 of so many (CPU and rate: of a stream)", 100, 10000, 200,
+     0, 0, NULL, run_streams},
+    {"queue", "messages", "work queue, file, taken and acknowledged, batch 500; backlog", 10000, 1000000,
+     20000, 0, 0, set_queue, NULL},
+    {"consumers", "consumers", "file stream, window 500, with consumers nobody asks", 1, 1000, 20, 500000,
+     20000, set_consumers, NULL},
+    {"routed", "consumers", "file stream, window 500, each message to the consumer that has its subject", 1,
+     1000, 20, 300000, 20000, set_routed, NULL},
     {"filter", "messages", "making a filtered consumer", 100000, 10000000, 200000, 0, 0, NULL, run_filters},
-    {"stalled", "subscribers that never read", "fan-out to one subscriber that reads", 0, 1, 1, 10000000, 2000000,
-     set_stalled, NULL},
+    {"stalled", "subscribers that never read", "fan-out to one subscriber that reads", 0, 1, 1, 10000000,
+     2000000, set_stalled, NULL},
     {"idle", "idle connections", "file stream, window 500", 0, 5000, 50, 500000, 20000, set_idle, NULL},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };

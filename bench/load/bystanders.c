@@ -32,7 +32,8 @@ bool bystanders_open(struct run *r) {
         r->bystanders_n = i + 1;
         bool ok = conn_open(c, &r->target->address);
         if (!ok) snprintf(r->why, sizeof r->why, "connection %u of %u: %.180s", i + 1, all, c->error);
-        if (ok && i >= w->idle) conn_put_text(c, w->subjects > 1 ? "SUB mrb.core.* 1\r\n" : "SUB mrb.core 1\r\n");
+        if (ok && i >= w->idle)
+            conn_put_text(c, w->subjects > 1 ? "SUB mrb.core.* 1\r\n" : "SUB mrb.core 1\r\n");
         if (!ok || (i >= w->idle && !answers(r, c))) return false;
     }
     return true;

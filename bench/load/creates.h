@@ -1,5 +1,5 @@
-/* creates.h - runs that measure what it takes to make something where much is there already: the latency and the
- * server's CPU of each request, one at a time. Checked as every run; an outcome that is void says why. */
+/* creates.h - runs that measure what it takes to make something where much is there already: the latency and
+ * the server's CPU of each request, one at a time. Checked as every run; an outcome that is void says why. */
 #pragma once
 #include "load/run.h"
 

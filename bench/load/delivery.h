@@ -1,4 +1,5 @@
-/* delivery.h - what a pull consumer sends: the sequences in a delivery's reply subject, and how a request ended.
+/* delivery.h - what a pull consumer sends: the sequences in a delivery's reply subject, and how a request
+ * ended.
  */
 #pragma once
 #include "load/run.h"
@@ -6,6 +7,6 @@
 /* $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>...., or the longer form with domain and account.
  */
 bool delivery_sequence(struct span reply, uint64_t *delivered, uint64_t *sequence);
-/* A status message: left is what the request did not deliver (0 for a heartbeat). False, and the run void, when
- * it is a refusal. */
+/* A status message: left is what the request did not deliver (0 for a heartbeat). False, and the run void,
+ * when it is a refusal. */
 bool delivery_status(struct link *l, const struct incoming *m, uint64_t *left);

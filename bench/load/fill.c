@@ -5,8 +5,8 @@
 
 enum { FILL_WINDOW = 500 };
 
-bool fill_stream(const struct work *work, const struct target *t, const struct run_control *control, char *why,
-                 size_t room) {
+bool fill_stream(const struct work *work, const struct target *t, const struct run_control *control,
+                 char *why, size_t room) {
     struct work w = *work;
     w.kind = WORK_STREAM;
     w.publishers = 1;

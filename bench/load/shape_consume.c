@@ -133,7 +133,8 @@ static bool is_empty(struct run *r, const char *name) {
     struct stream_state s;
     if (!api_stream_state(&r->api, name, &s)) return false;
     if (s.messages)
-        snprintf(r->why, sizeof r->why, "%llu messages are left in the work queue although all were acknowledged",
+        snprintf(r->why, sizeof r->why,
+                 "%llu messages are left in the work queue although all were acknowledged",
                  (unsigned long long)s.messages);
     return s.messages == 0;
 }

@@ -1,6 +1,6 @@
-/* shape_routed.c - one stream with many pull consumers, each with a subject of its own: every message goes to one
- * of them, so the work is the same however many there are. Judged: each consumer gets what was published to its
- * subject, once, in order, unaltered. One receiver asks for all of them. */
+/* shape_routed.c - one stream with many pull consumers, each with a subject of its own: every message goes to
+ * one of them, so the work is the same however many there are. Judged: each consumer gets what was published
+ * to its subject, once, in order, unaltered. One receiver asks for all of them. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -53,8 +53,8 @@ static void ask(struct link *l, uint32_t i) {
     char body[64], line[200], name[32];
     stream_name(w, 0, name, sizeof name);
     int body_n = snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":60000000000}", w->batch);
-    int n = snprintf(line, sizeof line, "PUB $JS.API.CONSUMER.MSG.NEXT.%s.take%u %s.%u.%u %d\r\n%s\r\n", name, i,
-                     r->inbox, l->conn.id, i, body_n, body);
+    int n = snprintf(line, sizeof line, "PUB $JS.API.CONSUMER.MSG.NEXT.%s.take%u %s.%u.%u %d\r\n%s\r\n", name,
+                     i, r->inbox, l->conn.id, i, body_n, body);
     conn_put(&l->conn, line, (size_t)n);
     t->asked += w->batch;
 }
@@ -113,7 +113,8 @@ static void on_message(void *ctx, struct conn *conn, const struct incoming *m, u
         stream_on_ack(l, m, now, false);
     } else if (m->reply.n) {
         on_delivery(l, m, now);
-    } else if (delivery_status(l, m, &left) && last_number(m->subject, &i) && i < l->lane->run->work->consumers) {
+    } else if (delivery_status(l, m, &left) && last_number(m->subject, &i) &&
+               i < l->lane->run->work->consumers) {
         struct taker *t = (struct taker *)l->state + i;
         t->asked -= left < t->asked ? left : t->asked;
         ask(l, (uint32_t)i);
@@ -124,9 +125,7 @@ static bool complete(struct lane *lane) {
     return stream_answered(lane) && run_came(lane->run) == run_sent(lane->run);
 }
 
-static bool check(struct run *r) {
-    return stream_check(r) && (r->target->program[0] || stream_drop_all(r));
-}
+static bool check(struct run *r) { return stream_check(r) && (r->target->program[0] || stream_drop_all(r)); }
 
 const struct shape shape_routed = {.prepare = prepare,
                                    .open = open_link,

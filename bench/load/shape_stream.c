@@ -33,7 +33,8 @@ static bool idle_consumers(struct run *r) {
 bool stream_prepare(struct run *r) {
     const struct work *w = r->work;
     for (uint32_t i = 0; i < w->streams; i++) {
-        struct stream_spec s = {.memory = w->memory, .per_subject = w->per_subject, .work_queue = w->work_queue};
+        struct stream_spec s = {
+            .memory = w->memory, .per_subject = w->per_subject, .work_queue = w->work_queue};
         stream_name(w, i, s.name, sizeof s.name);
         snprintf(s.subjects, sizeof s.subjects, w->subjects > 1 ? "mrb.%u.*" : "mrb.%u", i);
         if (!api_stream_make(&r->api, &s)) return false;

@@ -119,7 +119,8 @@ bool api_stream_create(struct api *a, const struct stream_spec *s) {
              "{\"name\":\"%s\",\"subjects\":[\"%s\"],\"retention\":\"%s\",\"max_consumers\":-1,\"max_"
              "msgs\":-1,"
              "\"max_bytes\":-1,\"max_age\":0,\"storage\":\"%s\",\"num_replicas\":1%s}",
-             s->name, s->subjects, s->work_queue ? "workqueue" : "limits", s->memory ? "memory" : "file", limit);
+             s->name, s->subjects, s->work_queue ? "workqueue" : "limits", s->memory ? "memory" : "file",
+             limit);
     return api_js_plain(a, what, body, PARDON_NONE);
 }
 
@@ -173,10 +174,11 @@ bool api_consumer_filter(struct api *a, const char *stream, const char *name, co
     char what[120], body[512];
     yyjson_doc *doc;
     snprintf(what, sizeof what, "CONSUMER.CREATE.%s.%s.%s", stream, name, filter);
-    snprintf(body, sizeof body,
-             "{\"stream_name\":\"%s\",\"config\":{\"name\":\"%s\",\"durable_name\":\"%s\",\"deliver_"
-             "policy\":\"all\",\"ack_policy\":\"none\",\"replay_policy\":\"instant\",\"filter_subject\":\"%s\"}}",
-             stream, name, name, filter);
+    snprintf(
+        body, sizeof body,
+        "{\"stream_name\":\"%s\",\"config\":{\"name\":\"%s\",\"durable_name\":\"%s\",\"deliver_"
+        "policy\":\"all\",\"ack_policy\":\"none\",\"replay_policy\":\"instant\",\"filter_subject\":\"%s\"}}",
+        stream, name, name, filter);
     if (!api_js(a, what, body, PARDON_NONE, &doc)) return false;
     bool ok = json_get_u64(yyjson_doc_get_root(doc), "num_pending", pending);
     yyjson_doc_free(doc);

@@ -48,7 +48,8 @@ bool api_stream_get(struct api *a, const char *name, uint64_t sequence, uint8_t 
 
 bool api_consumer_make(struct api *a, const char *stream, const char *name, bool acks,
                        uint64_t ack_pending_max);
-/* One without acknowledgements that sees what the filter matches; how many wait for it, as the server says. */
+/* One without acknowledgements that sees what the filter matches; how many wait for it, as the server says.
+ */
 bool api_consumer_filter(struct api *a, const char *stream, const char *name, const char *filter,
                          uint64_t *pending);
 /* The next message of a consumer; its payload stands in reply. */

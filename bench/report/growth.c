@@ -1,5 +1,5 @@
-/* growth.c - what becomes of a figure when there is more of something: judged here, shown as text and Markdown
- * (html.c and json.c show it too). */
+/* growth.c - what becomes of a figure when there is more of something: judged here, shown as text and
+ * Markdown (html.c and json.c show it too). */
 #include <math.h>
 #include <string.h>
 

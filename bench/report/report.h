@@ -117,8 +117,8 @@ void report_latency(struct row *row, size_t server, const struct hist *latency, 
 struct growth *report_growth(struct report *r, const char *name, const char *of, double from, double to);
 /* A server's figure in the large row in relation to the small; NaN where one is void or was not measured. */
 double growth_factor(const struct growth *g, size_t server, enum figure f);
-/* "flat" while the judged figure of a server grows by less than a quarter, "grows 2.31x", "void", "not measured".
- * Returns out. */
+/* "flat" while the judged figure of a server grows by less than a quarter, "grows 2.31x", "void", "not
+ * measured". Returns out. */
 const char *growth_verdict(const struct growth *g, size_t server, char *out, size_t room);
 
 struct summary cell_summary(const struct cell *c, enum figure f);

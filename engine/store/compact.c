@@ -22,7 +22,7 @@
 #include "base/must.h"
 #include "store/core.h"
 
-#define CHUNK      ((size_t)2 << 20) /* one read a turn: as fast as segments are filled */
+#define CHUNK      ((size_t)2 << 20)   /* one read a turn: as fast as segments are filled */
 #define GATHER     ((size_t)4 << 20)   /* sorted at once */
 #define CREDIT_MAX ((int64_t)1 << 20)
 #define TURN_BYTES ((size_t)128 << 10) /* saved credit that may be used at once */

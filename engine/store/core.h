@@ -251,7 +251,7 @@ struct store {
     struct loader loader;
     struct ghost *ghosts; /* recovery only */
     size_t ghosts_len;
-    bool holes;           /* segments with messages that are wanted are not there */
+    bool holes;         /* segments with messages that are wanted are not there */
     bool keeps_missing; /* recovery: a record to be kept lies nowhere */
 
     uint64_t rewrite_asked, rewrite_done_at; /* segment number; frame that must be durable, 0: still asked */
@@ -323,7 +323,8 @@ void reader_settle(struct store *s); /* once a tick */
 /* The record as it lies in the write buffer, a fragment as a fragment; false: it is not there. */
 bool store_buffered(struct store *s, uint64_t loc, struct rec *out, uint32_t *length);
 void tell_damage(struct store *s, const struct store_damage *d); /* counts it and tells the owner */
-/* Once a place, with a line in the log. r: the record; NULL: nobody knows which were there; of stream 0: none were. */
+/* Once a place, with a line in the log. r: the record; NULL: nobody knows which were there; of stream 0: none
+ * were. */
 void report_damage(struct store *s, struct seg *g, uint64_t off, uint64_t size, const struct rec *r,
                    const char *what);
 enum err cache_init(struct store *s) MUST_USE;

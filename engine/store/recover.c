@@ -82,9 +82,12 @@ static bool begins_with(struct window *w, struct seg *g, const struct seg_header
 }
 
 /* Both copies are good. If they differ, a stop came between them: the newer one counts, unless frames of the
- * older one lie there. Then nothing was written since, or a block of another file took the place of a copy. */
-static bool choose_first(struct window *w, struct seg *g, const struct seg_header *a, const struct seg_header *b) {
-    if (a->epoch == b->epoch || g->size < SEG_HEADERS_BYTES + sizeof(struct frame_header)) return a->segno >= b->segno;
+ * older one lie there. Then nothing was written since, or a block of another file took the place of a copy.
+ */
+static bool choose_first(struct window *w, struct seg *g, const struct seg_header *a,
+                         const struct seg_header *b) {
+    if (a->epoch == b->epoch || g->size < SEG_HEADERS_BYTES + sizeof(struct frame_header))
+        return a->segno >= b->segno;
     bool first = begins_with(w, g, a), second = begins_with(w, g, b);
     return first != second ? first : a->segno >= b->segno;
 }
@@ -123,8 +126,9 @@ static enum err load(struct recovery *r, uint32_t file) {
         return ERR_OK;
     } else { /* a stop while it was being made, or taken back by a recovery */
         if (g->size > 0 && g->size < SEG_HEADERS_BYTES)
-            log_line(&s->log, LOG_ERROR, "log %04x: %08x.seg is cut off within its headers: what it held is lost",
-                     s->cfg.log, file);
+            log_line(&s->log, LOG_ERROR,
+                     "log %04x: %08x.seg is cut off within its headers: what it held is lost", s->cfg.log,
+                     file);
         g->unwritten = true;
         g->size -= g->size % SEG_SIZE_STEP;
         e = io_file_sync(s->io, g->fd); /* its old header may still lie below what was read */

@@ -285,7 +285,8 @@ void replay_damaged(struct replay *y, const uint8_t *p, const struct frame_heade
     must(h->used + FRAME_OVERHEAD <= h->size);
     salvage(y, p, sizeof *h, sizeof *h + h->used, g, h->off, true);
     if (y->s->stats.damaged == before && y->bad == bad)
-        report_damage(y->s, g, h->off, sizeof *h, &(struct rec){0}, "a frame's header; its records are whole");
+        report_damage(y->s, g, h->off, sizeof *h, &(struct rec){0},
+                      "a frame's header; its records are whole");
 }
 
 void replay_unknown(struct replay *y, const uint8_t *p, size_t n, struct seg *g, uint64_t off) {

@@ -106,8 +106,8 @@ uint64_t codec_config_hash(struct span record) {
     uint64_t h = 0;
     struct tlv t = tlv_open(record);
     while (tlv_next(&t)) {
-        bool config = t.tag == TAG_NAME || t.tag == TAG_CONFIG || t.tag == TAG_SUBJECT || t.tag == TAG_EXTRA ||
-                      t.tag == TAG_BACKOFF;
+        bool config = t.tag == TAG_NAME || t.tag == TAG_CONFIG || t.tag == TAG_SUBJECT ||
+                      t.tag == TAG_EXTRA || t.tag == TAG_BACKOFF;
         if (!config) continue;
         h = hash_bytes(t.value.p, t.value.n, h ^ (uint64_t)t.tag);
     }

@@ -220,8 +220,8 @@ void stream_remove(struct stream *st, uint64_t seq, enum removed_why why) {
     must(e && st->msgs > 0);
     uint32_t id = e->subject;
     bool lost = id == SUBJECT_NONE; /* a page could not be had, and this stands in for what it said */
-    struct stream_removed r = {seq, lost ? 0 : e->loc,                  e->ts,
-                               id,  e->size & ~(uint32_t)INDEX_HAS_HDR, lost ? REMOVED_LOST : why};
+    struct stream_removed r = {
+        seq, lost ? 0 : e->loc, e->ts, id, e->size & ~(uint32_t)INDEX_HAS_HDR, lost ? REMOVED_LOST : why};
     uint64_t size = stream_entry_size(st, e);
     st->on_removed(st->ctx, st, &r);
     must(st->bytes >= size);

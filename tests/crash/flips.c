@@ -39,7 +39,8 @@ struct damage {
     uint64_t from[2], to[2]; /* bytes */
     int count;
     unsigned bit;
-    uint64_t torn; /* HOW_CUT: where the frame begins that was cut; nobody can tell it from one in flight at a stop */
+    uint64_t torn; /* HOW_CUT: where the frame begins that was cut; nobody can tell it from one in flight at a
+                      stop */
 };
 
 struct found {

@@ -251,7 +251,8 @@ static void judge_absent(const struct judge *j, struct m_stream *s, uint64_t seq
     if (seq > found) x->promised = false;
 }
 
-/* A failing disk may leave what looks like damage; sequences it may have held are left out, never used twice. */
+/* A failing disk may leave what looks like damage; sequences it may have held are left out, never used twice.
+ */
 static bool damage_was_told(const struct judge *j, const struct m_stream *s) {
     struct mr_shard_stats st;
     mr_shard_stats(j->shards[s->shard], &st);

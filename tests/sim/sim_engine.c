@@ -31,9 +31,7 @@ enum { SHARDS_MAX = 3, LIVES_MAX = 6, JOBS_MAX = 4, BREAK_PLACE = SIM_NO_DIRSYNC
 #define ULL(x) ((unsigned long long)(x))
 
 /* What all seeds did, in memory they share: a simulator that never compacts proves nothing about it. */
-static struct coverage {
-    uint64_t emptied, moved, passed_over;
-} *covered;
+static struct coverage { uint64_t emptied, moved, passed_over; } * covered;
 
 struct sim_run {
     struct sim_disk *disk;
@@ -707,7 +705,8 @@ static void run_seed(uint64_t seed, int broken, bool trace) {
     r->long_lives = seed % 4 == 0;
     r->checkpoint_bytes = chance(r, 80) ? (uint64_t)1 << (12 + below(r, 8)) : 0;
     uint64_t lives = 2 + below(r, LIVES_MAX - 1);
-    for (uint64_t life = 0; life < lives + 2 && !r->m.passed_over; life++) one_life(r, seed, life, life >= lives);
+    for (uint64_t life = 0; life < lives + 2 && !r->m.passed_over; life++)
+        one_life(r, seed, life, life >= lives);
     if (trace)
         printf("seed %llu: trace %016llx, %llu operations, %llu checkpoints, %llu damaged, %llu openings by "
                "one\n",
@@ -766,7 +765,8 @@ static int run_seeds(uint64_t from, uint64_t to, int broken) {
         start_one(&t, seed, broken);
     }
     while (t.running) collect_one(&t);
-    printf("compaction emptied %llu segments, moved %llu records; %llu runs ended early, at sequences passed over\n",
+    printf("compaction emptied %llu segments, moved %llu records; %llu runs ended early, at sequences passed "
+           "over\n",
            ULL(covered->emptied), ULL(covered->moved), ULL(covered->passed_over));
     printf("%u passed, %u failed\n", t.passed, t.failed);
     return t.failed != 0;

@@ -183,7 +183,8 @@ static void growth_is_written(void) {
     CHECK(strstr(text, "| things: 1 to 1,000,000 <things> | server CPU, µs/message | 11.0 | 11.0 | flat |"));
     CHECK(report_html(r, path));
     text = slurp();
-    CHECK(strstr(text, "What grows") && strstr(text, "1,000,000 &lt;things&gt;") && strstr(text, "11.0 → 11.0"));
+    CHECK(strstr(text, "What grows") && strstr(text, "1,000,000 &lt;things&gt;") &&
+          strstr(text, "11.0 → 11.0"));
     report_close(r);
 }
 
@@ -347,7 +348,8 @@ static void numbers_for_readers(void) {
 }
 
 CHECK_MAIN(CASE(json_parses_and_holds_everything), CASE(json_reads_back), CASE(growth_is_judged),
-           CASE(growth_is_written), CASE(csv_has_the_same_fields_in_each_line), CASE(the_page_needs_nothing_from_outside),
-           CASE(the_page_is_balanced), CASE(a_void_round_gives_no_figures), CASE(families_share_a_drawing),
+           CASE(growth_is_written), CASE(csv_has_the_same_fields_in_each_line),
+           CASE(the_page_needs_nothing_from_outside), CASE(the_page_is_balanced),
+           CASE(a_void_round_gives_no_figures), CASE(families_share_a_drawing),
            CASE(only_what_is_comparable_is_compared), CASE(tables_for_a_readme),
            CASE(empty_reports_are_written_too), CASE(numbers_for_readers))

@@ -81,9 +81,7 @@ static struct root_slot slot_read(int which) {
 
 static int newest_slot(void) { return slot_read(1).counter > slot_read(0).counter; }
 
-static void slot_tear(int which) {
-    flip(root_name, (uint64_t)which * ROOT_SLOT_BYTES + 40, 0x10);
-}
+static void slot_tear(int which) { flip(root_name, (uint64_t)which * ROOT_SLOT_BYTES + 40, 0x10); }
 
 /* A bit in the body of the root that this slot names. */
 static void root_damage(int which) {
@@ -98,8 +96,7 @@ static void root_damage(int which) {
         snprintf(name, sizeof name, "log-0000/%s", e->d_name);
         path_in(path, name);
         read_file(path, &h, sizeof h);
-        if (h.segno == loc_seg(t.loc))
-            flip(name, loc_off(t.loc) + sizeof(struct rec_header) + 9, 0x10);
+        if (h.segno == loc_seg(t.loc)) flip(name, loc_off(t.loc) + sizeof(struct rec_header) + 9, 0x10);
     }
     closedir(d);
 }

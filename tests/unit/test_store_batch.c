@@ -147,7 +147,8 @@ static void damage_in_a_batch_costs_one_record(void) {
         CHECK_EQ(f->seen_len, COUNT - 1 + 3);
         CHECK_EQ(f->damage_len, 1);
         CHECK_EQ(f->damage[0].seq, hurt + 1);
-        CHECK_EQ(f->damage_after[0], hurt); /* in its turn: else those before it would be taken for old ones */
+        CHECK_EQ(f->damage_after[0],
+                 hurt); /* in its turn: else those before it would be taken for old ones */
         fix_end(f);
     }
 }
